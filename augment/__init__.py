@@ -1,0 +1,1 @@
+"""Batched augmentation on the batch's device: geometry, intensity and the weak and strong views."""

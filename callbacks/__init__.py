@@ -1,0 +1,1 @@
+"""Callbacks: they own time, the modules own weights."""

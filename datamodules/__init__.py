@@ -1,0 +1,1 @@
+"""From any source to batches: sources, splits, streams and the DataModule."""

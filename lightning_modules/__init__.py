@@ -1,0 +1,1 @@
+"""One training step, and one file a strategy."""

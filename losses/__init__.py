@@ -1,0 +1,1 @@
+"""Losses for partially labeled images, and the baselines that ignore the difference."""

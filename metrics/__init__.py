@@ -1,0 +1,1 @@
+"""Metrics that count only what was examined."""

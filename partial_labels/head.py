@@ -1,0 +1,76 @@
+"""Heads: from a network's logits to class probabilities, and from probabilities to a label map."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+
+class Head(nn.Module, ABC):
+    """The only place that knows how many logits a network gives and how a prediction is decoded."""
+
+    @staticmethod
+    @abstractmethod
+    def channels(num_classes: int) -> int:
+        """Return how many logits the network needs for ``num_classes`` classes, background included."""
+
+    @abstractmethod
+    def probs(self, logits: Float[Tensor, "B K H W"]) -> Float[Tensor, "B C H W"]:
+        """Return class probabilities in fp32, channel 0 the background."""
+
+    @abstractmethod
+    def decode(self, probs: Float[Tensor, "B C H W"]) -> UInt8[Tensor, "B H W"]:
+        """Return the label map."""
+
+    def predict(self, logits: Float[Tensor, "B K H W"]) -> UInt8[Tensor, "B H W"]:
+        """Return the label map of logits."""
+        return self.decode(self.probs(logits))
+
+
+class SoftmaxHead(Head):
+    """One softmax over all C classes: they exclude each other."""
+
+    @staticmethod
+    def channels(num_classes: int) -> int:
+        """C logits, the background has its own."""
+        return num_classes
+
+    def probs(self, logits: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """Softmax over the classes."""
+        return logits.float().softmax(dim=1)
+
+    def decode(self, probs: Float[Tensor, "B C H W"]) -> UInt8[Tensor, "B H W"]:
+        """The most probable class."""
+        return probs.argmax(dim=1).to(torch.uint8)
+
+
+class SigmoidHead(Head):
+    """One sigmoid per class, each learnt from its own examined cells; the background is what remains.
+
+    Args:
+        threshold: A pixel is given its most probable class where that probability reaches this, else 0. In (0, 1).
+    """
+
+    def __init__(self, threshold: float = 0.5) -> None:
+        super().__init__()
+        if not 0 < threshold < 1:
+            raise ValueError(f"head.threshold={threshold}: must lie in (0, 1)")
+        self.threshold = threshold
+
+    @staticmethod
+    def channels(num_classes: int) -> int:
+        """C - 1 logits, none for the background."""
+        return num_classes - 1
+
+    def probs(self, logits: Float[Tensor, "B K H W"]) -> Float[Tensor, "B C H W"]:
+        """Sigmoids; the background's probability is 1 minus the largest of them."""
+        foreground = logits.float().sigmoid()
+        return torch.cat([1 - foreground.amax(dim=1, keepdim=True), foreground], dim=1)
+
+    def decode(self, probs: Float[Tensor, "B C H W"]) -> UInt8[Tensor, "B H W"]:
+        """The most probable class where it reaches the threshold, else 0."""
+        best, index = probs[:, 1:].max(dim=1)
+        return torch.where(best >= self.threshold, index + 1, 0).to(torch.uint8)

@@ -1,0 +1,1 @@
+"""Curves, tables, pictures and pages."""

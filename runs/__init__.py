@@ -1,0 +1,1 @@
+"""The run directory: stages, checkpoints, configuration checks, loading."""
