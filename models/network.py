@@ -1,0 +1,48 @@
+"""What every network is: its constructor's first arguments, the sizes it takes and what it returns."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class SegmentationNetwork(nn.Module, ABC):
+    """Maps images to logits of the same size.
+
+    A subclass is a conf node (``conf/model/<name>.yaml``) whose constructor takes ``in_channels`` and
+    ``out_channels``, given by the run, and then its own keys.
+
+    Args:
+        divisor: What the sides of an image must be divisible by: 2 to the number of times that they are halved.
+        deep_supervision: Whether :meth:`forward` returns a list of logits in train mode.
+    """
+
+    def __init__(self, divisor: int, deep_supervision: bool = False) -> None:
+        super().__init__()
+        self.divisor = divisor
+        self.deep_supervision = deep_supervision
+
+    @abstractmethod
+    def forward(self, image: Float[Tensor, "B I H W"]) -> Tensor | list[Tensor]:
+        """Return logits (B, K, H, W).
+
+        In train mode a network with ``deep_supervision`` returns a list instead, the logits above first and then those
+        of its coarser levels at their own, lower resolutions. In eval mode it is always one tensor.
+        """
+
+    def check_size(self, height: int, width: int) -> None:
+        """Refuse a size that the network cannot take.
+
+        The coarsest level needs two pixels a side: a single one has no variance to normalise by.
+
+        Raises:
+            ValueError: If a side is not divisible by ``divisor`` or shorter than two of them.
+        """
+        if height % self.divisor or width % self.divisor or min(height, width) < 2 * self.divisor:
+            nearest = max(2, round(max(height, width) / self.divisor)) * self.divisor
+            raise ValueError(
+                f"model {type(self).__name__.lower()} takes sides that {self.divisor} divides, from {2 * self.divisor} on; "
+                f"{height} x {width} was given: set data.image_size={nearest}"
+            )
