@@ -1,0 +1,203 @@
+"""What training is shown of the labels: which cases keep theirs, and which classes are hidden in which patient."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from partial_labels.batch import HUMAN, IGNORE, UNKNOWN, UNSURE
+from partial_labels.case_store import CaseTable
+from partial_labels.errors import InputError
+
+Ids = NDArray[np.int64]
+Status = NDArray[np.uint8]
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ShownLabels:
+    """The labels and statuses as training sees them; the store itself stays as it is, for measuring.
+
+    Args:
+        status: (N, C) with every hidden cell ``UNKNOWN``.
+        lookup: (N, 256) uint8 from stored to shown label ids, one table a case: ids of unknown classes become 0.
+        labeled: Training cases with at least one examined cell left.
+        unlabeled: The other training cases.
+    """
+
+    status: Status
+    lookup: NDArray[np.uint8]
+    labeled: Ids
+    unlabeled: Ids
+
+    def apply(self, labels: Array, ids: Ids) -> NDArray[np.uint8]:
+        """Return stored labels (B, H, W) of the cases ``ids`` as training sees them."""
+        return self.lookup[ids[:, None, None], labels]
+
+
+def show_labels(
+    cases: CaseTable,
+    status: Status,
+    train: Ids,
+    *,
+    labeled_groups: int | None = None,
+    labeled_fraction: float | None = None,
+    labeled_first: int | None = None,
+    hide_classes_fraction: float = 0.0,
+    seed: int = 0,
+) -> ShownLabels:
+    """Simulate a smaller or a partial annotation of the training cases; other cases keep what the source shows.
+
+    Args:
+        cases: The case table.
+        status: (N, C) status in the store.
+        train: Ids of the training cases.
+        labeled_groups: See :func:`select_labeled`.
+        labeled_fraction: See :func:`select_labeled`.
+        labeled_first: See :func:`select_labeled`.
+        hide_classes_fraction: See :func:`hide_classes`.
+        seed: Everything drawn is a function of it.
+
+    Raises:
+        InputError: If an argument is out of range or more is asked for than there is.
+    """
+    keep = select_labeled(
+        cases,
+        status,
+        train,
+        labeled_groups=labeled_groups,
+        labeled_fraction=labeled_fraction,
+        labeled_first=labeled_first,
+        seed=seed,
+    )
+    shown = status.copy()
+    shown[np.setdiff1d(train, keep)] = UNKNOWN
+    shown = hide_classes(cases, shown, keep, hide_classes_fraction, seed)
+    labeled = has_labels(shown[train])
+    return ShownLabels(shown, label_lookup(shown), train[labeled], train[~labeled])
+
+
+def select_labeled(
+    cases: CaseTable,
+    status: Status,
+    train: Ids,
+    *,
+    labeled_groups: int | None,
+    labeled_fraction: float | None,
+    labeled_first: int | None,
+    seed: int,
+) -> Ids:
+    """Choose the training cases that keep their labels; without an option all that have any.
+
+    Groups are drawn by one seeded order, so a smaller choice is part of every larger one.
+
+    Args:
+        cases: The case table.
+        status: (N, C) status in the store.
+        train: Ids of the training cases.
+        labeled_groups: Keep this many groups (patients) of those that have labels.
+        labeled_fraction: Keep this share of them, in (0, 1], rounded, at least one.
+        labeled_first: Keep the first so many training cases in the source's list order (``list_rank``), groups cut
+            where the list cuts them: the protocol of published semi-supervised splits.
+        seed: Decides the order of the groups.
+
+    Returns:
+        Ids in ascending order.
+
+    Raises:
+        InputError: If more than one option is given, one is out of range, or the data hold less than it asks for.
+    """
+    options = {"groups": labeled_groups, "fraction": labeled_fraction, "first": labeled_first}
+    given = {f"data.labeled_{key}": value for key, value in options.items() if value is not None}
+    if len(given) > 1:
+        raise InputError(f"{', '.join(given)}: give at most one of them")
+    if any(value <= 0 for value in given.values()) or (labeled_fraction or 0) > 1:
+        raise InputError(f"{_say(given)}: a count must be at least 1, a fraction lie in (0, 1]")
+    if labeled_first is not None:
+        train = _first_in_list(cases, train, labeled_first)
+    train = np.sort(train[has_labels(status[train])])
+    if not len(train):
+        raise InputError(f"{_say(given) or 'data'}: none of the training cases has an examined class; nothing to learn")
+    if labeled_groups is None and labeled_fraction is None:
+        return train
+    group = cases.column("group")[train]
+    order = np.random.default_rng(seed).permutation(np.unique(group))
+    count = labeled_groups if labeled_groups is not None else max(1, round((labeled_fraction or 0) * len(order)))
+    if count > len(order):
+        raise InputError(f"data.labeled_groups={count}: only {len(order)} training groups have labels; ask for fewer")
+    return train[np.isin(group, order[:count])]
+
+
+def _say(options: dict[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in options.items())
+
+
+def _first_in_list(cases: CaseTable, train: Ids, count: int) -> Ids:
+    rank = cases.column("list_rank")[train]
+    listed = train[rank >= 0][np.argsort(rank[rank >= 0], kind="stable")]
+    if count > len(listed):
+        raise InputError(
+            f"data.labeled_first={count}: {len(listed)} training cases have a place in the source's list; "
+            "ask for fewer, or use data.labeled_groups"
+        )
+    return listed[:count]
+
+
+def hide_classes(cases: CaseTable, status: Status, ids: Ids, fraction: float, seed: int) -> Status:
+    """Hide a share of the examined classes of each group, as if nobody had looked for them in that patient.
+
+    Of the n classes examined somewhere in a group, ``fraction * n`` are hidden, rounded up or down at random so that
+    the share is right on average, and at least one stays. What is hidden depends on the seed and the group's name
+    alone, so it is the same in every fold and for any number of labeled groups.
+
+    Args:
+        cases: The case table.
+        status: (N, C) status.
+        ids: The cases in which classes are hidden.
+        fraction: Share of the classes to hide, in [0, 1).
+        seed: See above.
+
+    Returns:
+        (N, C) new status; hidden cells are ``UNKNOWN`` and channel 0 is derived anew.
+
+    Raises:
+        InputError: If ``fraction`` lies outside [0, 1).
+    """
+    if not 0 <= fraction < 1:
+        raise InputError(f"data.hide_classes_fraction={fraction}: must lie in [0, 1)")
+    shown = status.copy()
+    if fraction == 0:
+        return shown
+    group = cases.column("group")[ids]
+    for name in np.unique(group):
+        members = ids[group == name]
+        examined = np.flatnonzero((status[members, 1:] == HUMAN).any(axis=0)) + 1
+        rng = np.random.default_rng([seed, zlib.crc32(str(name).encode())])
+        count = min(int(fraction * len(examined) + rng.random()), max(len(examined) - 1, 0))
+        shown[np.ix_(members, rng.permutation(examined)[:count])] = UNKNOWN
+    shown[ids, 0] = np.where((shown[ids, 1:] == HUMAN).all(axis=1), HUMAN, UNKNOWN)
+    return shown
+
+
+def has_labels(status: Status) -> NDArray[np.bool_]:
+    """Tell which rows of an (M, C) status have an examined class other than the background."""
+    examined: NDArray[np.bool_] = (status[:, 1:] == HUMAN).any(axis=1)
+    return examined
+
+
+def label_lookup(status: Status) -> NDArray[np.uint8]:
+    """Return (N, 256) tables from stored label ids to those that the status (N, C) allows to show.
+
+    An id whose cell is unknown becomes 0, "none of the known classes"; ``IGNORE`` stays, and so does ``UNSURE`` where
+    anything is known of the case.
+    """
+    classes = np.arange(status.shape[1], dtype=np.uint8)
+    lookup = np.zeros((len(status), 256), dtype=np.uint8)
+    lookup[:, : len(classes)] = np.where(status != UNKNOWN, classes, 0)
+    lookup[:, UNSURE] = np.where(has_labels(status), UNSURE, 0)
+    lookup[:, IGNORE] = IGNORE
+    return lookup

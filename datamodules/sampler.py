@@ -1,0 +1,147 @@
+"""The order of the training data: batches of several streams, each a pure function of seed, epoch and step."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One batch of one process, before anything of it is read.
+
+    Args:
+        epoch: Counted from 0.
+        step: Micro-batch within the epoch.
+        case_ids: Rows of the case table, stream after stream.
+        rows: Place of each case in the global batch, so that what is drawn for the global batch (augmentation) does
+            not depend on how many processes share it.
+    """
+
+    epoch: int
+    step: int
+    case_ids: tuple[int, ...]
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Cases that take a fixed number of rows in every batch.
+
+    Args:
+        name: ``labeled``, ``unlabeled`` ...; part of the stream's seed.
+        case_ids: (N,) cases to draw from.
+        batch_size: Rows in the global batch.
+        weights: (N,) positive weights of draws with replacement; without them permutations follow each other, so
+            every case is drawn once before any is drawn twice.
+    """
+
+    name: str
+    case_ids: Ids
+    batch_size: int
+    weights: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.case_ids) or self.batch_size < 1:
+            raise ValueError(
+                f"stream {self.name}: {len(self.case_ids)} cases, batch size {self.batch_size}; both must be at least 1"
+            )
+        if self.weights is not None:
+            fits = self.weights.shape == self.case_ids.shape
+            if not fits or not np.isfinite(self.weights).all() or (self.weights <= 0).any():
+                raise ValueError(f"stream {self.name}: weights must be positive, one for each case")
+
+
+class StreamSampler(Sampler[Draw]):
+    """Yields the draws of one epoch; use it as a loader's ``sampler`` with ``batch_size=None``.
+
+    The data order survives a resume and does not depend on the number of workers, and the processes of a parallel run
+    share the batches that one process would see: rank r takes rows r, r + world, ... of each stream.
+
+    Args:
+        streams: In the order of their rows in a batch, labeled first.
+        steps_per_epoch: Draws in an epoch.
+        seed: Seed of the run.
+        rank: Number of this process.
+        world: Number of processes.
+
+    Raises:
+        ValueError: If a range is violated, names repeat, or a stream's batch cannot be shared evenly.
+    """
+
+    def __init__(
+        self, streams: Sequence[Stream], steps_per_epoch: int, seed: int, rank: int = 0, world: int = 1
+    ) -> None:
+        super().__init__()
+        if not streams or len({stream.name for stream in streams}) != len(streams):
+            raise ValueError(f"streams {[stream.name for stream in streams]}: need at least one, and unique names")
+        if steps_per_epoch < 1 or seed < 0 or not 0 <= rank < world:
+            raise ValueError(f"steps_per_epoch={steps_per_epoch} seed={seed} rank={rank} world={world}: out of range")
+        for stream in streams:
+            if stream.batch_size % world:
+                raise ValueError(
+                    f"stream {stream.name}: its batch size {stream.batch_size} must be a multiple of {world} processes"
+                )
+        self.streams = tuple(streams)
+        self.steps_per_epoch = steps_per_epoch
+        self.seed, self.rank, self.world = seed, rank, world
+        self.epoch, self.first_step = 0, 0
+        self._blocks: dict[str, tuple[int, Ids]] = {}
+
+    def __len__(self) -> int:
+        return self.steps_per_epoch
+
+    def __iter__(self) -> Iterator[Draw]:
+        epoch, first, self.first_step = self.epoch, self.first_step, 0
+        return (self.draw(epoch, step) for step in range(first, self.steps_per_epoch))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch the next iteration draws; Lightning calls it at the start of every epoch."""
+        if epoch != self.epoch:
+            self.epoch, self.first_step = epoch, 0
+
+    def resume_from(self, epoch: int, step: int) -> None:
+        """Let the next iteration of ``epoch`` begin at ``step``; later ones are whole again."""
+        if not 0 <= step <= self.steps_per_epoch:
+            raise ValueError(f"step={step}: an epoch has {self.steps_per_epoch}")
+        self.epoch, self.first_step = epoch, step
+
+    def draw(self, epoch: int, step: int) -> Draw:
+        """Return the draw of this process at a step of an epoch, whatever was drawn before."""
+        case_ids: list[int] = []
+        rows: list[int] = []
+        start = 0
+        for stream in self.streams:
+            mine = np.arange(self.rank, stream.batch_size, self.world)
+            case_ids += self._take(stream, epoch * self.steps_per_epoch + step)[mine].tolist()
+            rows += (start + mine).tolist()
+            start += stream.batch_size
+        return Draw(epoch, step, tuple(case_ids), tuple(rows))
+
+    def _take(self, stream: Stream, batch: int) -> Ids:
+        """Return the global batch's rows of a stream: a stretch of its endless sequence of blocks."""
+        place = batch * stream.batch_size + np.arange(stream.batch_size)
+        weighted = stream.weights is not None
+        length = self.steps_per_epoch * stream.batch_size if weighted else len(stream.case_ids)
+        number = place // length
+        parts = [self._block(stream, int(k), length)[place[number == k] % length] for k in np.unique(number)]
+        return np.concatenate(parts)
+
+    def _block(self, stream: Stream, number: int, length: int) -> Ids:
+        """Return one permutation of the cases, or one epoch of weighted draws; the newest is kept."""
+        kept = self._blocks.get(stream.name)
+        if kept is None or kept[0] != number:
+            rng = np.random.default_rng([self.seed, zlib.crc32(stream.name.encode()), number])
+            if stream.weights is None:
+                order = rng.permutation(stream.case_ids)
+            else:
+                order = rng.choice(stream.case_ids, size=length, p=stream.weights / stream.weights.sum())
+            kept = self._blocks[stream.name] = (number, order)
+        return kept[1]
