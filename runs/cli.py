@@ -1,0 +1,114 @@
+"""What the entry points share on the command line: Hydra, and one clear line where the user's input is wrong.
+
+Imports Hydra alone, so that ``--help`` and ``--cfg job`` answer at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from partial_labels.errors import InputError
+from runs.targets import parameters, resolve, suggest
+
+Main = Callable[[DictConfig], float | None]
+
+
+class JobFailedError(Exception):
+    """A job of a sweep failed and was reported; the other jobs go on."""
+
+
+def run_cli(main: Main, config_name: str, config_path: str = "conf") -> None:
+    """Run an entry point under Hydra; wrong input ends with one line on stderr and exit code 1.
+
+    With ``debug=true`` the traceback is shown instead. An error that is no :class:`InputError` keeps its traceback
+    always: it is ours, not the user's. In a sweep every failing job is reported when it fails, with its overrides.
+
+    Args:
+        main: Takes the composed config; its return value is what a sweeper optimises.
+        config_name: Name of the root config, without ``.yaml``.
+        config_path: Folder of the configs, relative to the file that defines ``main``.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing a shortened traceback and a hint
+    task = functools.wraps(main)(functools.partial(_run_job, main))
+    try:
+        hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(task)()
+    except JobFailedError:
+        sys.exit(1)
+    except (InputError, HydraException, OmegaConfBaseException) as error:
+        if _debug():
+            raise
+        _fail(error)
+        sys.exit(1)
+
+
+def explain(error: Exception) -> str:
+    """Say in one line what is wrong with the input and what to write instead."""
+    if isinstance(error, InputError):
+        return " ".join(str(error).split())
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        return f"{group}={choice}: no such choice{suggest(choice, error.options or [])}"
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override!r}: {_first_line(error)}"
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and cause.parent_node is not None:
+        return _explain_key(str(cause.full_key), str(cause.key), cause.parent_node)
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        return f"{cause.full_key}: {_first_line(cause)}"
+    return _first_line(error)
+
+
+def _run_job(main: Main, cfg: DictConfig) -> float | None:
+    """Run one job and report its failure at once; Hydra would report only the first of a sweep, at its end."""
+    sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    try:
+        return main(cfg)
+    except Exception as error:
+        expected = isinstance(error, (InputError, OmegaConfBaseException)) and not _debug()
+        if not sweep and not expected:
+            raise
+        job = f" in job {HydraConfig.get().job.num} ({HydraConfig.get().job.override_dirname})" if sweep else ""
+        if expected:
+            _fail(error, job)
+        else:
+            traceback.print_exc()
+        if not sweep:
+            sys.exit(1)
+        raise JobFailedError(str(error)) from error
+
+
+def _explain_key(path: str, key: str, parent: Any) -> str:
+    """Explain a key that the config lacks: it may be misspelt, or an argument that only the target's code lists."""
+    names = {str(name) for name in parent} if OmegaConf.is_dict(parent) else set()
+    if "_target_" in names:
+        arguments = parameters(resolve(parent["_target_"], path.rpartition(".")[0]))
+        if key in arguments:
+            return f"{path}: the config does not list it, but {parent['_target_']} takes it; write +{path}=..."
+        names.update(arguments)
+    names = {name for name in names if name != "hydra" and not name.startswith("_")}
+    return f"{path}: the config has no such key{suggest(key, names)}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _debug() -> bool:
+    return any(argument.lstrip("+").lower() in ("debug=true", "debug=1") for argument in sys.argv[1:])
+
+
+def _fail(error: Exception, job: str = "") -> None:
+    sys.stdout.flush()
+    print(f"error{job}: {explain(error)}", file=sys.stderr, flush=True)

@@ -1,0 +1,169 @@
+"""Which classes a config may name, and what a class's signature says about its keys."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import sys
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from partial_labels.errors import InputError
+
+PACKAGES = (
+    "augment",
+    "callbacks",
+    "datamodules",
+    "lightning_modules",
+    "losses",
+    "metrics",
+    "models",
+    "partial_labels",
+    "reports",
+    "runs",
+)
+LIBRARIES = (
+    "torch.optim",
+    "pytorch_lightning.callbacks",
+    "pytorch_lightning.loggers",
+    "monai.networks.nets",
+    "monai.losses",
+)
+SCALARS: Mapping[Any, tuple[type, ...]] = {
+    bool: (bool,),
+    int: (int,),
+    float: (int, float),
+    str: (str,),
+    Path: (str, Path),
+    types.NoneType: (types.NoneType,),
+}
+Target = Callable[..., Any]
+
+
+def resolve(path: Any, where: str) -> Target:
+    """Import the class or function that a ``_target_`` names, if a config may name it.
+
+    A config can come from a stranger's checkpoint, so only what is *defined* in one of our packages, or a class of a
+    few library modules, is let through: not ``torch.load``, and not what a module of ours has imported.
+
+    Args:
+        path: Dotted path, ``package.module.Name``.
+        where: Config path of the node, for messages.
+
+    Raises:
+        InputError: If the path is not allowed, does not exist or cannot be called.
+    """
+    place = f"{where}._target_" if where else "_target_"
+    if not isinstance(path, str) or not _allowed(path):
+        raise InputError(f"{place}: {path!r} may not be named in a config; use a class of {', '.join(PACKAGES)}")
+    module_name, _, name = path.rpartition(".")
+    found = getattr(_import(module_name, path, place), name, None)
+    if found is None or name.startswith("_"):
+        names = [n for n, o in vars(importlib.import_module(module_name)).items() if _defined_in(o, path)]
+        raise InputError(f"{place}: {module_name} has no {name!r}{suggest(name, names)}")
+    if not _defined_in(found, path):
+        raise InputError(f"{place}: {path!r} may not be named in a config; it is not defined in {_root(path)}")
+    if inspect.isabstract(found):
+        raise InputError(f"{place}: {path} is abstract; name one of its subclasses")
+    return found  # type: ignore[no-any-return]
+
+
+def is_library(path: str) -> bool:
+    """Tell whether a target is a library's, whose ``**kwargs`` we cannot look into."""
+    return path.partition(".")[0] not in PACKAGES
+
+
+def parameters(target: Target) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters that a config can give by name; a ``**kwargs`` is among them."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
+    return {name: p for name, p in inspect.signature(target).parameters.items() if p.kind not in kinds}
+
+
+def hints(target: Target) -> Mapping[str, Any]:
+    """Return the annotations of a target's parameters as types; empty where they cannot be evaluated."""
+    try:
+        return get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def accepts(value: Any, hint: Any) -> bool:
+    """Tell whether a plain config value fits an annotation.
+
+    Scalars, Literals, unions and sequences and mappings of them are looked at; anything else (tensors, modules,
+    protocols) passes, and so does a node that is still to be built.
+    """
+    if isinstance(value, dict) and "_target_" in value:
+        return True
+    origin, args = get_origin(hint) or hint, get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(accepts(value, arg) for arg in args)
+    if origin is Literal:
+        return any(value == arg and type(value) is type(arg) for arg in args)
+    if hint in SCALARS:
+        return isinstance(value, SCALARS[hint]) and (hint is bool or not isinstance(value, bool))
+    if inspect.isclass(origin) and issubclass(origin, Sequence):
+        return _accepts_items(value, origin, args)
+    if inspect.isclass(origin) and issubclass(origin, Mapping):
+        return isinstance(value, dict) and (not args or all(accepts(item, args[-1]) for item in value.values()))
+    return True
+
+
+def describe(hint: Any) -> str:
+    """Name an annotation the way it is written in the source."""
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, get_args(hint)))
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(describe(arg) for arg in get_args(hint))
+    if hint is types.NoneType:
+        return "null"
+    return hint.__name__ if inspect.isclass(hint) and not get_args(hint) else str(hint).replace("collections.abc.", "")
+
+
+def suggest(name: str, names: Iterable[str]) -> str:
+    """Return ``"; did you mean ...?"`` with the nearest names, or the choices where none is near."""
+    names = sorted(names)
+    near = get_close_matches(name, names, n=3, cutoff=0.6)
+    if near:
+        return f"; did you mean {' or '.join(near)}?"
+    return f"; there is {', '.join(names)}" if names else ""
+
+
+def _accepts_items(value: Any, origin: type, args: tuple[Any, ...]) -> bool:
+    if not isinstance(value, (list, tuple)):
+        return False
+    if origin is tuple and args and Ellipsis not in args:
+        return len(value) == len(args) and all(map(accepts, value, args))
+    return not args or all(accepts(item, args[0]) for item in value)
+
+
+def _root(path: str) -> str:
+    """Return the part of an allowed path within which its object must be defined; empty if it is not allowed."""
+    package = path.partition(".")[0]
+    roots = (package,) if package in PACKAGES else LIBRARIES
+    return next((root for root in roots if path.startswith(f"{root}.")), "")
+
+
+def _allowed(path: str) -> bool:
+    return bool(_root(path)) and all(part.isidentifier() for part in path.split("."))
+
+
+def _defined_in(found: Any, path: str) -> bool:
+    callable_kind = inspect.isclass(found) or (inspect.isfunction(found) and not is_library(path))
+    return callable_kind and f"{found.__module__}.".startswith(f"{_root(path)}.")
+
+
+def _import(module_name: str, path: str, place: str) -> types.ModuleType:
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise InputError(f"{place}: {path} needs the package {error.name!r}; install it") from error
+        parent, _, name = error.name.rpartition(".")
+        folders = getattr(sys.modules.get(parent), "__path__", [])
+        near = suggest(name, [info.name for info in pkgutil.iter_modules(folders)])
+        raise InputError(f"{place}: there is no module {error.name}{near}") from error
