@@ -1,0 +1,105 @@
+"""The command line, tried on a small entry point in its own process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+APP = """
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+from partial_labels.errors import InputError
+from runs.cli import run_cli
+
+
+@dataclass
+class Root:
+    defaults: list[Any] = field(default_factory=lambda: ["_self_", {"head": "sigmoid"}])
+    head: Any = None
+    seed: int = 0
+    debug: bool = False
+
+
+def main(cfg):
+    if cfg.seed == 1:
+        raise InputError("seed=1: try another")
+    if cfg.seed == 2:
+        raise RuntimeError("a bug")
+    print("ran", cfg.seed)
+
+
+ConfigStore.instance().store("app", Root)
+run_cli(main, "app")
+"""
+HEAD = "_target_: partial_labels.head.SigmoidHead\n"
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "conf" / "head").mkdir(parents=True)
+    (folder / "conf" / "head" / "sigmoid.yaml").write_text(HEAD + "other: 1\n")
+    (folder / "conf" / "head" / "softmax.yaml").write_text("_target_: partial_labels.head.SoftmaxHead\n")
+    (folder / "app.py").write_text(APP)
+    return folder / "app.py"
+
+
+def run(app: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(app), *overrides],
+        cwd=app.parent,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("sed=1", "error: sed: the config has no such key; did you mean seed?"),
+        ("seed=x", "error: seed: Value 'x' of type 'str' could not be converted to Integer"),
+        ("head=sigmiod", "error: head=sigmiod: no such choice; did you mean sigmoid?"),
+        ("head.treshold=1", "error: head.treshold: the config has no such key; did you mean threshold?"),
+        (
+            "head.threshold=1",
+            "error: head.threshold: the config does not list it, but partial_labels.head.SigmoidHead takes it; "
+            "write +head.threshold=...",
+        ),
+        ("a=[1", "error: cannot read 'a=[1': no viable alternative at input '[1'"),
+        ("seed=1", "error: seed=1: try another"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_1(app: Path, override: str, line: str) -> None:
+    result = run(app, override)
+    assert (result.returncode, result.stderr, result.stdout) == (1, line + "\n", "")
+
+
+def test_debug_and_bugs_show_a_traceback(app: Path) -> None:
+    result = run(app, "seed=1", "debug=true")
+    assert result.returncode == 1 and "Traceback" in result.stderr and "in main" in result.stderr
+    assert "RuntimeError: a bug" in run(app, "seed=2").stderr
+
+
+def test_a_sweep_reports_every_failing_job_and_runs_the_others(app: Path) -> None:
+    result = run(app, "--multirun", "seed=0,1,2,3")
+    assert result.returncode == 1
+    assert "error in job 1 (seed=1): seed=1: try another\n" in result.stderr
+    assert "RuntimeError: a bug" in result.stderr and "JobFailedError" not in result.stderr
+    assert "ran 0" in result.stdout and "ran 3" in result.stdout
+
+
+def test_help_imports_neither_torch_nor_lightning(app: Path) -> None:
+    code = "import runs.cli, sys; print(sorted({'torch', 'pytorch_lightning', 'numpy'} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+    assert run(app, "--help").returncode == 0
