@@ -20,65 +20,38 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class ShownLabels:
-    """The labels and statuses as training sees them; the store itself stays as it is, for measuring.
+    """The statuses and labels as training sees them; the store itself stays as it is, for measuring.
 
     Args:
         status: (N, C) with every hidden cell ``UNKNOWN``.
-        lookup: (N, 256) uint8 from stored to shown label ids, one table a case: ids of unknown classes become 0.
-        labeled: Training cases with at least one examined cell left.
-        unlabeled: The other training cases.
+        lut: (N, 256) uint8, one table a case from stored to shown label ids.
     """
 
     status: Status
-    lookup: NDArray[np.uint8]
-    labeled: Ids
-    unlabeled: Ids
-
-    def apply(self, labels: Array, ids: Ids) -> NDArray[np.uint8]:
-        """Return stored labels (B, H, W) of the cases ``ids`` as training sees them."""
-        return self.lookup[ids[:, None, None], labels]
+    lut: NDArray[np.uint8]
 
 
-def show_labels(
-    cases: CaseTable,
-    status: Status,
-    train: Ids,
-    *,
-    labeled_groups: int | None = None,
-    labeled_fraction: float | None = None,
-    labeled_first: int | None = None,
-    hide_classes_fraction: float = 0.0,
-    seed: int = 0,
-) -> ShownLabels:
-    """Simulate a smaller or a partial annotation of the training cases; other cases keep what the source shows.
+def show(stored: Status, shown: Status) -> ShownLabels:
+    """Pair the status that training sees with the label ids that it allows.
+
+    An id whose cell is unknown becomes 0, "none of the known classes"; ``IGNORE`` stays, and so does ``UNSURE`` where
+    anything is known of the case.
 
     Args:
-        cases: The case table.
-        status: (N, C) status in the store.
-        train: Ids of the training cases.
-        labeled_groups: See :func:`select_labeled`.
-        labeled_fraction: See :func:`select_labeled`.
-        labeled_first: See :func:`select_labeled`.
-        hide_classes_fraction: See :func:`hide_classes`.
-        seed: Everything drawn is a function of it.
+        stored: (N, C) status in the store.
+        shown: (N, C) status as training sees it.
 
     Raises:
-        InputError: If an argument is out of range or more is asked for than there is.
+        ValueError: If a cell is shown that the store does not know.
     """
-    keep = select_labeled(
-        cases,
-        status,
-        train,
-        labeled_groups=labeled_groups,
-        labeled_fraction=labeled_fraction,
-        labeled_first=labeled_first,
-        seed=seed,
-    )
-    shown = status.copy()
-    shown[np.setdiff1d(train, keep)] = UNKNOWN
-    shown = hide_classes(cases, shown, keep, hide_classes_fraction, seed)
-    labeled = has_labels(shown[train])
-    return ShownLabels(shown, label_lookup(shown), train[labeled], train[~labeled])
+    if ((shown != UNKNOWN) & (stored == UNKNOWN)).any():
+        raise ValueError("a cell is shown to training that the store does not know")
+    classes = np.arange(shown.shape[1], dtype=np.uint8)
+    lut = np.zeros((len(shown), 256), dtype=np.uint8)
+    lut[:, : len(classes)] = np.where(shown != UNKNOWN, classes, 0)
+    lut[:, UNSURE] = np.where(has_labels(shown), UNSURE, 0)
+    lut[:, IGNORE] = IGNORE
+    return ShownLabels(shown, lut)
 
 
 def select_labeled(
@@ -187,17 +160,3 @@ def has_labels(status: Status) -> NDArray[np.bool_]:
     """Tell which rows of an (M, C) status have an examined class other than the background."""
     examined: NDArray[np.bool_] = (status[:, 1:] == HUMAN).any(axis=1)
     return examined
-
-
-def label_lookup(status: Status) -> NDArray[np.uint8]:
-    """Return (N, 256) tables from stored label ids to those that the status (N, C) allows to show.
-
-    An id whose cell is unknown becomes 0, "none of the known classes"; ``IGNORE`` stays, and so does ``UNSURE`` where
-    anything is known of the case.
-    """
-    classes = np.arange(status.shape[1], dtype=np.uint8)
-    lookup = np.zeros((len(status), 256), dtype=np.uint8)
-    lookup[:, : len(classes)] = np.where(status != UNKNOWN, classes, 0)
-    lookup[:, UNSURE] = np.where(has_labels(status), UNSURE, 0)
-    lookup[:, IGNORE] = IGNORE
-    return lookup

@@ -54,14 +54,14 @@ def thumbnail_vectors(images: Array) -> NDArray[np.float32]:
     """
     height, width = images.shape[1:]
     rows, columns = area_weights(height), area_weights(width)
-    vectors: NDArray[np.float32] = np.empty((len(images), len(rows) * len(columns)), dtype=np.float32)
+    vectors = np.empty((len(images), len(rows) * len(columns)), dtype=np.float32)
     for start in range(0, len(images), READ):
         block = np.asarray(images[start : start + READ], dtype=np.float32)
         vectors[start : start + READ] = (rows @ block @ columns.T).reshape(len(block), -1)
-    np.subtract(vectors, vectors.mean(axis=1, keepdims=True), out=vectors)
+    vectors -= vectors.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(vectors, axis=1, keepdims=True)
     constant = norm <= CONSTANT * np.sqrt(vectors.shape[1])
-    np.divide(vectors, np.where(constant, np.inf, norm), out=vectors)
+    vectors /= np.where(constant, np.inf, norm)
     return vectors
 
 
@@ -71,7 +71,8 @@ def area_weights(length: int) -> NDArray[np.float32]:
     edges = np.linspace(0, length, side + 1)
     pixel = np.arange(length)
     overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    return (np.clip(overlap, 0, None) * (side / length)).astype(np.float32)
+    weights: NDArray[np.float32] = (np.clip(overlap, 0, None) * (side / length)).astype(np.float32)
+    return weights
 
 
 def similar_pairs(first: NDArray[np.float32], second: NDArray[np.float32], similarity: float) -> Iterator[Pairs]:

@@ -5,30 +5,29 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from partial_labels.batch import HUMAN
+
 Ids = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Draw:
-    """One batch of one process, before anything of it is read.
-
-    Args:
-        epoch: Counted from 0.
-        step: Micro-batch within the epoch.
-        case_ids: Rows of the case table, stream after stream.
-        rows: Place of each case in the global batch, so that what is drawn for the global batch (augmentation) does
-            not depend on how many processes share it.
-    """
+class Draw(NamedTuple):
+    """One batch of one process, before anything of it is read; a tuple, so Lightning moves it with the batch."""
 
     epoch: int
+    """Counted from 0."""
     step: int
+    """Micro-batch within the epoch."""
     case_ids: tuple[int, ...]
+    """Rows of the case table, stream after stream."""
     rows: tuple[int, ...]
+    """Place of each case in the global batch, so that what is drawn for the global batch (augmentation) does not
+    depend on how many processes share it."""
 
 
 @dataclass(frozen=True)
@@ -145,3 +144,33 @@ class StreamSampler(Sampler[Draw]):
                 order = rng.choice(stream.case_ids, size=length, p=stream.weights / stream.weights.sum())
             kept = self._blocks[stream.name] = (number, order)
         return kept[1]
+
+
+def rare_class_weights(
+    present: NDArray[np.bool_], status: NDArray[np.uint8], ids: NDArray[np.int64], threshold: float = 0.1
+) -> NDArray[np.float64]:
+    """Weigh each labeled case by the rarest class that it certainly shows.
+
+    Repeat-factor sampling (Gupta et al., LVIS, CVPR 2019, arXiv:1908.03195): ``max(1, sqrt(threshold / f))`` with f
+    the share of the given cases in which the class was examined and found, so that classes above the threshold are
+    drawn as they come and a class a hundred times rarer ten times as often. A case that shows no class weighs 1.
+
+    Args:
+        present: (N, C) which classes are drawn in each case of the store.
+        status: (N, C) status as shown in training; only ``HUMAN`` cells count.
+        ids: (M,) ids of the labeled cases.
+        threshold: Share of cases below which a class is rare, in (0, 1].
+
+    Returns:
+        (M,) weights, at least 1.
+
+    Raises:
+        ValueError: If ``threshold`` lies outside (0, 1].
+    """
+    if not 0 < threshold <= 1:
+        raise ValueError(f"threshold={threshold}: a share of cases must lie in (0, 1]")
+    shown = (present[ids] & (status[ids] == HUMAN))[:, 1:]
+    share = shown.mean(axis=0)
+    factor = np.sqrt(threshold / np.where(share > 0, share, threshold))
+    weights: NDArray[np.float64] = np.maximum(1.0, (shown * factor).max(axis=1, initial=0.0))
+    return weights
