@@ -20,17 +20,17 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from partial_labels.array_file import ArrayFile
 from partial_labels.batch import HUMAN, UNKNOWN
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
@@ -199,22 +199,29 @@ class CaseStore:
             record = json.loads((path / "header.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise InputError(f"{path}: no case store ({error}); build it with prepare.py") from error
-        if record.get("format") != FORMAT:
-            raise InputError(f"{path}: case store of format {record.get('format')}, not {FORMAT}; delete the folder")
-
-        def load(name: str) -> Array | None:
-            file = path / f"{name}.npy"
-            return np.load(file, mmap_mode="r", allow_pickle=False) if file.exists() else None
-
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            raise InputError(f"{path}: no case store of format {FORMAT}; delete the folder, it is built anew")
         try:
-            images, labels, status = load("images"), load("labels"), load("status")
-            cases = CaseTable.read(path / "cases.csv")
-            truth, native = load("truth"), load("native")
-        except (OSError, ValueError) as error:
+            return cls(
+                path,
+                StoreHeader.from_json(record),
+                CaseTable.read(path / "cases.csv"),
+                *(_open_array(path / f"{name}.npy") for name in ("images", "labels", "status")),
+                *(_open_array(path / f"{name}.npy", optional=True) for name in ("truth", "native")),
+            )
+        except (OSError, EOFError, ValueError, KeyError, TypeError, StopIteration) as error:
             raise InputError(f"{path}: damaged case store ({error}); delete the folder, it is built anew") from error
-        if images is None or labels is None or status is None or not len(images) == len(labels) == len(cases):
-            raise InputError(f"{path}: damaged case store (a file is missing or short); delete the folder")
-        return cls(path, StoreHeader.from_json(record), cases, images, labels, status, truth, native)
+
+    def __post_init__(self) -> None:
+        slices: tuple[int, ...] = (len(self.cases), *self.header.size)
+        native = sum(row.height * row.width for row in self.cases.rows if row.native_offset >= 0)
+        expected = {"images": slices, "labels": slices, "status": (len(self.cases), len(self.header.classes))}
+        expected |= {"truth": slices} if self.truth is not None else {}
+        expected |= {"native": (native,)} if native else {}
+        for name, shape in expected.items():
+            found = np.shape(getattr(self, name))
+            if found != shape:
+                raise ValueError(f"{name} of shape {found}, expected {shape}")
 
     def native_label(self, index: int) -> NDArray[np.uint8]:
         """Return the label of a case on its source grid, (height, width)."""
@@ -223,6 +230,12 @@ class CaseStore:
             return np.asarray(self.labels[index])
         flat = self.native[row.native_offset : row.native_offset + row.height * row.width]
         return np.asarray(flat).reshape(row.height, row.width)
+
+
+def _open_array(path: Path, optional: bool = False) -> Any:
+    if optional and not path.exists():
+        return None
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 class CaseStoreWriter:
@@ -244,19 +257,16 @@ class CaseStoreWriter:
         self.num_cases = num_cases
         self.with_truth = with_truth
         self.rows: list[CaseRow] = []
-        self.native_length = 0
+        self.status: list[NDArray[np.uint8]] = []
 
     def __enter__(self) -> CaseStoreWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
-        shape = (self.num_cases, *self.header.size)
-        self.images = open_memmap(self.folder / "images.npy", mode="w+", dtype=self.header.image_dtype, shape=shape)
-        self.labels = open_memmap(self.folder / "labels.npy", mode="w+", dtype=np.uint8, shape=shape)
-        self.status = np.zeros((self.num_cases, len(self.header.classes)), dtype=np.uint8)
-        self.truth = (
-            open_memmap(self.folder / "truth.npy", mode="w+", dtype=np.uint8, shape=shape) if self.with_truth else None
-        )
-        self.native_file = (self.folder / "native.bin").open("wb")
+        size = self.header.size
+        self.images = ArrayFile(self.folder / "images.npy", self.header.image_dtype, size)
+        self.labels = ArrayFile(self.folder / "labels.npy", "uint8", size)
+        self.truth = ArrayFile(self.folder / "truth.npy", "uint8", size) if self.with_truth else None
+        self.native = ArrayFile(self.folder / "native.npy", "uint8")
         return self
 
     def add(
@@ -277,30 +287,36 @@ class CaseStoreWriter:
             examined: (C,) which cells were examined; channel 0 is derived.
             truth: (H, W) every class, for a store ``with_truth``.
             native_label: The label on the source grid, where it differs from (H, W).
+
+        Raises:
+            ValueError: If an array has not the store's type or shape, or the truth is missing.
         """
-        index = len(self.rows)
-        self.images[index], self.labels[index] = image, label
-        self.status[index] = np.where(examined, HUMAN, UNKNOWN)
-        self.status[index, 0] = HUMAN if examined[1:].all() else UNKNOWN
-        if self.truth is not None:
-            if truth is None:
-                raise ValueError(f"{row.name}: the store keeps the truth, but none was given")
-            self.truth[index] = truth
+        if len(examined) != len(self.header.classes):
+            raise ValueError(f"{row.name}: {len(examined)} examined entries for {len(self.header.classes)} classes")
+        if (truth is None) == self.with_truth:
+            raise ValueError(f"{row.name}: give the truth where the store keeps it, and only there")
+        self.images.append(image[None])
+        self.labels.append(label[None])
+        if self.truth is not None and truth is not None:
+            self.truth.append(truth[None])
+        status = np.where(examined, HUMAN, UNKNOWN).astype(np.uint8)
+        status[0] = HUMAN if examined[1:].all() else UNKNOWN
+        self.status.append(status)
         offset = -1
         height, width = label.shape
         if native_label is not None:
             height, width = native_label.shape
-            offset = self.native_length
-            self.native_file.write(np.ascontiguousarray(native_label, dtype=np.uint8).tobytes())
-            self.native_length += native_label.size
-        values = asdict(row) | {"height": height, "width": width, "native_offset": offset}
-        self.rows.append(CaseRow(**values))
+            offset = self.native.length
+            self.native.append(native_label.ravel())
+        self.rows.append(replace(row, height=height, width=width, native_offset=offset))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.native_file.close()
         try:
+            for array in (self.images, self.labels, self.truth, self.native):
+                if array is not None:
+                    array.close()
             if kind is None:
                 self._finish()
         finally:
@@ -309,20 +325,9 @@ class CaseStoreWriter:
     def _finish(self) -> None:
         if len(self.rows) != self.num_cases:
             raise ValueError(f"{self.path}: {len(self.rows)} cases added, {self.num_cases} announced")
-        for array in self._maps():
-            array.flush()
-        del self.images, self.labels, self.truth
-        np.save(self.folder / "status.npy", self.status)
-        flat = self.folder / "native.bin"
-        if self.native_length:
-            native = open_memmap(self.folder / "native.npy", mode="w+", dtype=np.uint8, shape=(self.native_length,))
-            source = np.memmap(flat, dtype=np.uint8, mode="r")
-            step = 1 << 26
-            for start in range(0, self.native_length, step):
-                native[start : start + step] = source[start : start + step]
-            native.flush()
-            del native, source
-        flat.unlink()
+        if not self.native.length:
+            (self.folder / "native.npy").unlink()
+        np.save(self.folder / "status.npy", np.stack(self.status))
         CaseTable(self.rows).write(self.folder / "cases.csv")
         (self.folder / "header.json").write_text(json.dumps(self.header.to_json(), indent=1), encoding="utf-8")
         self.folder.chmod(0o755)
@@ -331,6 +336,3 @@ class CaseStoreWriter:
         except OSError:
             if not (self.path / "header.json").exists():
                 raise
-
-    def _maps(self) -> Iterator[np.memmap[Any, Any]]:
-        yield from (array for array in (self.images, self.labels, self.truth) if array is not None)
