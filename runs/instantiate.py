@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from partial_labels.errors import InputError
-from runs.targets import accepts, describe, hints, is_library, parameters, resolve, suggest
+from runs.targets import accepts, describe, fit, hints, is_library, parameters, resolve, suggest
 
 MISSING = "???"
 SPECIAL = ("_target_", "_partial_", "_recursive_", "_convert_")
@@ -41,8 +41,9 @@ def check(cfg: Node, where: str = "", given: Collection[str] = ()) -> None:
 def build(cfg: Node, where: str = "", **kwargs: Any) -> Any:
     """Check a node and call its target; nodes inside it are built first.
 
-    A target's arguments are plain dicts, lists and scalars, or what nested nodes gave. ``_partial_: true`` gives a
-    ``functools.partial``; ``_recursive_: false`` hands nested nodes over as plain dicts.
+    A target's arguments are plain dicts, lists and scalars, or what nested nodes gave; a list becomes a tuple and a
+    text a path where the target's annotation says so. ``_partial_: true`` gives a ``functools.partial``;
+    ``_recursive_: false`` hands nested nodes over as plain dicts.
 
     Args:
         cfg: A node with a ``_target_``.
@@ -143,6 +144,8 @@ def _build(value: Any, where: str, kwargs: Mapping[str, Any]) -> Any:
     if "_target_" not in value:
         return built
     target = resolve(value["_target_"], where)
+    kinds = hints(target)
+    built = {key: fit(argument, kinds.get(key, Any)) for key, argument in built.items()}
     try:
         return functools.partial(target, **built, **kwargs) if partial else target(**built, **kwargs)
     except InputError:

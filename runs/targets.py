@@ -113,6 +113,20 @@ def accepts(value: Any, hint: Any) -> bool:
     return True
 
 
+def fit(value: Any, hint: Any) -> Any:
+    """Turn what YAML can write into what the annotation says: lists into tuples and texts into paths."""
+    origin, args = get_origin(hint) or hint, get_args(hint)
+    if origin in (Union, types.UnionType):
+        return fit(value, next((arg for arg in args if accepts(value, arg)), Any))
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if not isinstance(value, list) or not (inspect.isclass(origin) and issubclass(origin, Sequence)):
+        return value
+    kinds = args if origin is tuple and Ellipsis not in args else args[:1] * len(value)
+    items = [fit(*pair) for pair in zip(value, kinds, strict=True)] if kinds else value
+    return tuple(items) if origin is tuple else items
+
+
 def describe(hint: Any) -> str:
     """Name an annotation the way it is written in the source."""
     if get_origin(hint) is Literal:

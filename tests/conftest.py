@@ -1,0 +1,88 @@
+"""What every test shares: shapes checked at run time, one thread, and a small store with mixed status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import jaxtyping
+import numpy as np
+import pytest
+import torch
+
+PACKAGES = [
+    "augment",
+    "callbacks",
+    "datamodules",
+    "lightning_modules",
+    "losses",
+    "metrics",
+    "models",
+    "partial_labels",
+    "reports",
+    "runs",
+]
+# Before the first import of ours: from here on every annotation of these packages is checked at each call, shapes
+# included; an int passes for a float, as it does for mypy.
+jaxtyping.install_import_hook(PACKAGES, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+from partial_labels.case_store import CaseRow, CaseStore, CaseStoreWriter, StoreHeader  # noqa: E402
+from partial_labels.classes import ClassTable  # noqa: E402
+
+torch.set_num_threads(1)
+
+SIZE = 32
+CASES = 12
+CLASSES = ClassTable.from_foreground(["liver", "kidney_left", "kidney_right"])
+GREY = (40, 200, 110, 160)
+CENTRES = ((16, 16), (16, 8), (8, 23), (24, 23))
+
+
+def draw_case(index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return image and full truth: a bright disc at its place for each class; every fifth has no liver."""
+    rng = np.random.default_rng(index)
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    truth = np.zeros((SIZE, SIZE), dtype=np.uint8)
+    for class_id in range(1, len(CLASSES)):
+        if class_id == 1 and index % 5 == 4:
+            continue
+        row, column = CENTRES[class_id] + rng.uniform(-2, 2, size=2)
+        truth[(rows - row) ** 2 + (columns - column) ** 2 <= rng.uniform(4, 6) ** 2] = class_id
+    image = np.take(GREY, truth) + rng.normal(0, 8, size=truth.shape)
+    return image.clip(0, 255).astype(np.uint8), truth
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let pass what beartype says about OmegaConf's own base classes; every other warning is an error."""
+    config.addinivalue_line("filterwarnings", "ignore::beartype.roar.BeartypeDecorHintPep585DeprecationWarning")
+
+
+@pytest.fixture
+def unchecked_shapes() -> Iterator[None]:
+    """Switch the run-time check off, for a test that hands over a wrong shape and looks for our own error."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def small_store(tmp_path: Path) -> CaseStore:
+    """Write 12 slices of 32 x 32 of 6 volumes, 3 groups' worth of each kind of knowledge, and open them.
+
+    Cases 0 to 3 are fully examined, 4 to 7 in two of three classes in turn, 8 to 11 not at all; two neighbouring slices
+    are one volume and one group. The left/right axis is the rows, and the full truth is kept.
+    """
+    header = StoreHeader("small", CLASSES, (SIZE, SIZE), spacing_mm=(2.0, 2.0), left_right_axis="rows", fingerprint="0")
+    path = tmp_path / "small_store"
+    with CaseStoreWriter(path, header, CASES, with_truth=True) as writer:
+        for index in range(CASES):
+            image, truth = draw_case(index)
+            examined = np.full(len(CLASSES), index < 8)
+            if 4 <= index < 8:
+                examined[1 + index % 3] = False
+            label = np.where(examined[truth] & (truth > 0), truth, 0).astype(np.uint8)
+            row = CaseRow(
+                f"case{index}", group=f"group{index // 2}", volume=f"volume{index // 2}", slice_index=index % 2
+            )
+            writer.add(row, image, label, examined, truth)
+    return CaseStore.open(path)
