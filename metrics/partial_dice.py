@@ -9,17 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
-from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from metrics.joint_histogram import joint_histogram
+from metrics.means import Bools, Floats, Ints, mean_over_cases, mean_over_classes, ratio
 from partial_labels.batch import HUMAN, UNSURE, PartialLabelBatch, ValidationBatch
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -127,14 +123,14 @@ class PartialDice(Metric):
         self._tally = tally = self._gather()
         dice = tally.seen.class_dice()
         figures = {
-            "dice": _mean(dice),
-            "dice_volume": _mean(tally.seen.pooled(tally.volume).class_dice()),
-            "dice_pessimistic": _mean(tally.seen.all_examined().class_dice()),
+            "dice": mean_over_classes(dice),
+            "dice_volume": mean_over_classes(tally.seen.pooled(tally.volume).class_dice()),
+            "dice_pessimistic": mean_over_classes(tally.seen.all_examined().class_dice()),
             "dice_classes": float(np.isfinite(dice).sum()),
             "foreground_fraction": tally.foreground_fraction,
         }
         if tally.knows_more:
-            figures["dice_truth"] = _mean(tally.truth.class_dice())
+            figures["dice_truth"] = mean_over_classes(tally.truth.class_dice())
         names = self.class_names[1:]
         figures |= {f"dice/{name}": value for name, value in zip(names, dice, strict=True) if np.isfinite(value)}
         return {name: torch.tensor(value, dtype=torch.float64) for name, value in figures.items()}
@@ -207,14 +203,11 @@ class _Cells:
     def case_dice(self) -> Floats:
         """Return (N, C - 1), NaN where the cell is not countable."""
         size = self.drawn + self.predicted
-        return _ratio(2 * self.counts[:, 0, 1:], size, self.examined & (size > 0))
+        return ratio(2 * self.counts[:, 0, 1:], size, self.examined & (size > 0))
 
     def class_dice(self) -> Floats:
         """Return (C - 1,), the mean over the countable cells of each class, NaN where there is none."""
-        dice = self.case_dice()
-        countable = np.isfinite(dice)
-        number = countable.sum(axis=0)
-        return _ratio(np.where(countable, dice, 0).sum(axis=0), number, number > 0)
+        return mean_over_cases(self.case_dice())
 
     def pooled(self, volume: Ints) -> _Cells:
         """Add up the examined cells of each volume."""
@@ -247,16 +240,3 @@ class _Tally:
     def foreground_fraction(self) -> float:
         pixels = int(self.seen.counts[:, 2].sum())
         return int(self.seen.predicted.sum()) / pixels if pixels else float("nan")
-
-
-def _ratio(part: Ints | Floats, whole: Ints, where: Bools) -> Floats:
-    """Divide in float64; NaN elsewhere."""
-    ratio = np.full(whole.shape, np.nan)
-    np.divide(part, whole, out=ratio, where=where)
-    return ratio
-
-
-def _mean(class_dice: Floats) -> float:
-    """Mean over the classes that have a countable case; NaN if there is none."""
-    countable = class_dice[np.isfinite(class_dice)]
-    return float(countable.mean()) if countable.size else float("nan")

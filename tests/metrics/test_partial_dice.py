@@ -233,6 +233,7 @@ def test_reset_forgets():
     assert metric.compute().keys() == before.keys()
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_refuses_wrong_input():
     with pytest.raises(ValueError, match="class_names"):
         PartialDice(["background"])
