@@ -1,0 +1,49 @@
+"""The left/right mirror, which is a change of the anatomy's names as much as of the picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+
+from partial_labels.batch import PartialLabelBatch
+from partial_labels.case_store import AXES, StoreHeader
+
+
+@final
+@dataclass(frozen=True)
+class MirrorRule:
+    """How a left/right mirror acts on a data set.
+
+    Args:
+        axis: The array axis along which left and right lie, ``rows`` or ``columns``; ``none`` forbids mirrors.
+        swap: For each class id the id it becomes, the background included.
+
+    Raises:
+        ValueError: If the axis is unknown, or swapping twice does not give every id back.
+    """
+
+    axis: str
+    swap: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.axis not in AXES:
+            raise ValueError(f"mirror axis {self.axis!r}: choose one of {', '.join(AXES)}")
+        size = len(self.swap)
+        if self.swap[:1] != (0,) or any(not 0 <= i < size or self.swap[i] != own for own, i in enumerate(self.swap)):
+            raise ValueError(f"mirror swap {self.swap}: must exchange pairs of ids and leave the background alone")
+
+    @classmethod
+    def of(cls, header: StoreHeader) -> MirrorRule:
+        """Read the rule of a store; without left/right pairs nothing says what a mirrored class would be called."""
+        return cls(header.left_right_axis if header.classes.pairs else "none", header.classes.mirror)
+
+    def apply(self, batch: PartialLabelBatch) -> PartialLabelBatch:
+        """Mirror every image and label, and exchange the ids and the statuses of left and right."""
+        dim = -2 if self.axis == "rows" else -1
+        swap = torch.tensor(self.swap, device=batch.label.device)
+        new_id = torch.arange(256, dtype=torch.uint8, device=batch.label.device)
+        new_id[: len(swap)] = swap.to(torch.uint8)
+        label = new_id[batch.label.flip(dim).int()]
+        return batch._replace(image=batch.image.flip(dim), label=label, status=batch.status[:, swap])
