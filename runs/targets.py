@@ -26,6 +26,8 @@ PACKAGES = (
     "reports",
     "runs",
 )
+FUNCTIONS = ("augment.", "losses.", "metrics.", "models.", "runs.trainer.make_trainer")
+"""Where a target may be a function: where they compute. One elsewhere may write files, which a constructor does not."""
 LIBRARIES = (
     "torch.optim",
     "pytorch_lightning.callbacks",
@@ -66,7 +68,7 @@ def resolve(path: Any, where: str) -> Target:
         names = [n for n, o in vars(importlib.import_module(module_name)).items() if _defined_in(o, path)]
         raise InputError(f"{place}: {module_name} has no {name!r}{suggest(name, names)}")
     if not _defined_in(found, path):
-        raise InputError(f"{place}: {path!r} may not be named in a config; it is not defined in {_root(path)}")
+        raise InputError(f"{place}: {path!r} may not be named in a config; name a class that {_root(path)} defines")
     if inspect.isabstract(found):
         raise InputError(f"{place}: {path} is abstract; name one of its subclasses")
     return found  # type: ignore[no-any-return]
@@ -167,8 +169,8 @@ def _allowed(path: str) -> bool:
 
 
 def _defined_in(found: Any, path: str) -> bool:
-    callable_kind = inspect.isclass(found) or (inspect.isfunction(found) and not is_library(path))
-    return callable_kind and f"{found.__module__}.".startswith(f"{_root(path)}.")
+    kind = inspect.isclass(found) or (inspect.isfunction(found) and path.startswith(FUNCTIONS))
+    return kind and f"{found.__module__}.".startswith(f"{_root(path)}.")
 
 
 def _import(module_name: str, path: str, place: str) -> types.ModuleType:

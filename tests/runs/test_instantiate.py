@@ -68,6 +68,8 @@ def test_the_path_of_a_part_is_found() -> None:
         "runs.instantiate.os.system",
         "runs.instantiate.OmegaConf",
         "runs.cli.traceback",
+        "runs.cli.run_cli",
+        "datamodules.sources.challenge.json",
         "partial_labels.case_store.open_memmap",
         "partial_labels.case_store.shutil.rmtree",
         "partial_labels.classes.ClassTable.__init__",
