@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datamodules.fit import Placement, fit_image, fit_label, to_native
+from partial_labels.batch import IGNORE
+
+SIDES = st.integers(16, 90)
+
+
+@pytest.mark.parametrize(
+    ("source", "size", "fit", "scaled", "offset"),
+    [
+        ((256, 216), (128, 128), "scale", (128, 108), (0, 10)),
+        ((100, 50), (64, 64), "scale", (64, 32), (0, 16)),
+        ((50, 100), (64, 96), "scale", (48, 96), (8, 0)),
+        ((32, 32), (64, 64), "scale", (64, 64), (0, 0)),
+        ((256, 216), (224, 224), "pad", (256, 216), (-16, 4)),
+        ((64, 64), (64, 64), "pad", (64, 64), (0, 0)),
+    ],
+)
+def test_the_rule(source, size, fit, scaled, offset):
+    assert Placement.of(source, size, fit) == Placement(scaled, offset, size)
+
+
+@pytest.mark.parametrize("fit", ["scale", "pad"])
+def test_a_slice_of_the_stored_size_is_left_alone(fit):
+    random = np.random.default_rng(0)
+    image = random.integers(0, 256, (20, 30)).astype(np.uint8)
+    label = random.integers(0, 5, (20, 30)).astype(np.uint8)
+    probs = torch.rand(3, 20, 30)
+    assert np.array_equal(fit_image(image, (20, 30), fit), image)
+    assert np.array_equal(fit_label(label, (20, 30), fit, IGNORE), label)
+    assert torch.equal(to_native(probs, 20, 30, fit), probs)
+
+
+def test_padding_is_black_and_ignored():
+    image, label = np.full((10, 20), 7, np.int16), np.ones((10, 20), np.uint8)
+    for fit, ends in (("scale", (4, 12)), ("pad", (3, 13))):
+        stored = fit_image(image, (16, 16), fit, fill=-1000)
+        ids = fit_label(label, (16, 16), fit, fill=IGNORE)
+        inside = np.zeros((16, 16), bool)
+        inside[slice(*ends)] = True
+        assert np.array_equal(stored, np.where(inside, 7, -1000))
+        assert np.array_equal(ids, np.where(inside, 1, IGNORE))
+
+
+def test_shrinking_does_not_alias():
+    stripes = np.tile(np.array([0, 255, 0, 255, 0, 255, 0, 255], np.uint8), (64, 8))
+    assert np.ptp(fit_image(stripes, (16, 16), "scale")[:, 2:-2].astype(int)) <= 8
+
+
+def test_sixteen_bit_values_are_not_cut():
+    image = np.linspace(-3000, 3000, 64 * 64).reshape(64, 64).astype(np.int16)
+    small = fit_image(image, (32, 32), "scale")
+    assert small.dtype == np.int16
+    assert np.allclose(small[1:-1, 1:-1], image.reshape(32, 2, 32, 2).mean((1, 3))[1:-1, 1:-1], atol=40)
+
+
+def centre(mass):
+    """Centre of mass in pixels from the outer edge of the grid."""
+    mass = np.asarray(mass, dtype=float)
+    rows, columns = (np.arange(n) + 0.5 for n in mass.shape)
+    return np.array([(mass.sum(1) * rows).sum(), (mass.sum(0) * columns).sum()]) / mass.sum()
+
+
+@settings(deadline=None, max_examples=60)
+@given(SIDES, SIDES, st.tuples(SIDES, SIDES), st.sampled_from(["scale", "pad"]), st.floats(0, 1))
+def test_the_round_trip_moves_nothing_by_half_a_pixel(height, width, size, fit, at):
+    """Image, label and probabilities of a box stay aligned, up to the rounding to pixels of the coarser grid."""
+    box = np.zeros((height, width), np.uint8)
+    spans = []
+    for source, target in zip((height, width), size, strict=True):
+        seen = source if fit == "scale" else min(source, target)
+        start = (source - seen) // 2 + round(at * (seen - seen // 2))
+        spans.append(slice(start, start + seen // 2))
+    box[tuple(spans)] = 1
+
+    stored = fit_label(box, size, fit, IGNORE)
+    image = fit_image(box * np.uint8(200), size, fit)
+    scale = np.array(Placement.of((height, width), size, fit).scaled) / (height, width)
+    assert np.abs(centre(stored == 1) - centre(image)).max() <= 0.5
+
+    foreground = torch.from_numpy(stored == 1).float()
+    back = to_native(torch.stack([1 - foreground, foreground]), height, width, fit)
+    assert back.shape == (2, height, width)
+    assert np.allclose(back.sum(0), 1, atol=1e-5)
+    tolerance = 0.5 * max(1, 1 / scale.min())
+    assert np.abs(centre(back[1]) - centre(box)).max() <= tolerance
+
+
+@settings(deadline=None, max_examples=60)
+@given(height=SIDES, width=SIDES, side=SIDES)
+def test_a_smooth_structure_comes_back_in_place(height, width, side):
+    rows, columns = np.ogrid[:height, :width]
+    blob = np.exp(-(((rows - height * 0.45) / (height / 8)) ** 2) - ((columns - width * 0.55) / (width / 8)) ** 2)
+    image = np.rint(blob * 30000).astype(np.int16)
+    stored = fit_image(image, (side, side), "scale").astype(np.float32) / 30000
+    back = to_native(torch.stack([torch.from_numpy(1 - stored), torch.from_numpy(stored)]), height, width, "scale")
+    assert np.abs(centre(back[1]) - centre(blob)).max() <= 0.5
+
+
+def test_what_was_cropped_away_is_background():
+    probs = torch.zeros(3, 8, 8)
+    probs[2] = 1
+    back = to_native(probs, 12, 6, "pad")
+    assert back[0, [0, 1, -2, -1]].eq(1).all()
+    assert back[2, 2:-2].eq(1).all()
+    assert back.sum(0).eq(1).all()
