@@ -1,1 +1,19 @@
-"""The run directory: stages, checkpoints, configuration checks, loading."""
+"""The run directory: stages, checkpoints, configuration checks, loading.
+
+``runs.load(RUN_DIR)`` returns network, head and class table for a notebook.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runs.loading import Loaded
+
+
+def load(path: str | Path, network: str = "student") -> Loaded:
+    """Load the network of a run; see :func:`runs.loading.load`."""
+    from runs.loading import load as load_run  # torch is heavy, and the command line's help is not
+
+    return load_run(path, network)

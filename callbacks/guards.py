@@ -1,0 +1,82 @@
+"""Stop a run that can only go wrong, and say why."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from torch import Tensor
+
+from partial_labels.batch import PartialLabelBatch
+from partial_labels.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+class NonFiniteGuard(Callback):
+    """Stops the run when a loss or a weight is no longer finite.
+
+    A GPU is asked only every few steps, because each answer makes the host wait for it; the steps in between are
+    remembered, so the message names the first that went wrong.
+
+    Args:
+        every_n_steps: Steps between two looks.
+    """
+
+    def __init__(self, every_n_steps: int = 25) -> None:
+        if every_n_steps < 1:
+            raise ValueError(f"every_n_steps={every_n_steps}: must be at least 1")
+        self.every_n_steps = every_n_steps
+        self.pending: list[tuple[int, Tensor, Tensor]] = []
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: PartialLabelBatch, batch_idx: int
+    ) -> None:
+        """Remember whether the loss was finite, and look when it is time."""
+        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        self.pending.append((trainer.global_step, loss.detach().isfinite(), batch.case_id))
+        if len(self.pending) >= self.every_n_steps:
+            self.look(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look before the epoch's checkpoint is written."""
+        self.look(trainer, pl_module)
+
+    def look(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Raise if anything since the last look was not finite.
+
+        Raises:
+            InputError: Naming the step, the cases and the last good checkpoint.
+        """
+        pending, self.pending = self.pending, []
+        finite = torch.stack([flag for _, flag, _ in pending]).tolist() if pending else []
+        for (step, _, case_ids), good in zip(pending, finite, strict=True):
+            if not good:
+                raise InputError(f"the loss is not finite at step {step}, cases {case_ids.tolist()}; {advice(trainer)}")
+        weights: list[Tensor] = [parameter for parameter in pl_module.parameters() if parameter.requires_grad]
+        if not bool(torch.stack([total.isfinite() for total in torch._foreach_norm(weights)]).all()):
+            raise InputError(f"a weight is not finite after step {trainer.global_step}; {advice(trainer)}")
+
+
+class CollapseReport(Callback):
+    """Warns when the network predicts background everywhere in a whole validation epoch."""
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Read what the module logged."""
+        fraction = trainer.callback_metrics.get("val/foreground_fraction")
+        if fraction is not None and float(fraction) == 0:
+            log.warning(
+                "epoch %d: collapse, every validation pixel is predicted as background; a few such epochs at the start "
+                "are common, later ones ask for a lower learning rate or another loss",
+                trainer.current_epoch,
+            )
+
+
+def advice(trainer: pl.Trainer) -> str:
+    """Name the last good checkpoint and what to try."""
+    written = [one.best_model_path for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint)]
+    good = next((path for path in reversed(written) if path), "none was written yet")
+    return f"last good checkpoint: {good}; try a lower optimizer.lr or trainer.precision=32-true"

@@ -1,0 +1,73 @@
+"""Pictures of cases: image, what was examined, the truth where it is known, and the prediction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from jaxtyping import UInt8
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+
+from partial_labels.batch import ValidationBatch
+from reports.panels import Panel, draw_panels
+
+
+class ImagePanels(Callback):
+    """At the end of an evaluation: ``panels.png`` with cases taken at even steps through the evaluated part.
+
+    Args:
+        output: Folder for the picture.
+        count: Number of cases.
+    """
+
+    def __init__(self, output: str, count: int = 6) -> None:
+        if count < 1:
+            raise ValueError(f"count={count}: must be at least 1")
+        self.output, self.count = Path(output), count
+        self.panels: dict[int, Panel] = {}
+        self.wanted: set[int] = set()
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Choose the cases by their place in the evaluated part."""
+        dataset: Any = trainer.test_dataloaders.dataset  # type: ignore[union-attr]
+        self.names = dataset.store.cases.column("name")
+        case_ids = np.concatenate(dataset.batches)
+        places = np.linspace(0, len(case_ids) - 1, min(self.count, len(case_ids)))
+        self.wanted = set(case_ids[places.round().astype(int)].tolist())
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: Any,
+        outputs: Any,
+        batch: ValidationBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep the chosen cases of a batch."""
+        prediction: UInt8[Tensor, "B H W"] = outputs["prediction"]
+        for row, case in enumerate(batch.seen.case_id.tolist()):
+            if case in self.wanted:
+                self.panels[case] = Panel(
+                    name=str(self.names[case]),
+                    image=batch.seen.image[row, 0].cpu().numpy(),
+                    label=batch.seen.label[row].cpu().numpy(),
+                    prediction=prediction[row].cpu().numpy(),
+                    status=batch.seen.status[row].cpu().numpy(),
+                    truth=batch.truth.label[row].cpu().numpy() if batch.truth is not batch.seen else None,
+                )
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Draw them, with each case's mean Dice."""
+        if not trainer.is_global_zero or not self.panels:
+            return
+        cases = pl_module.dice.per_case()
+        panels = []
+        for case in sorted(self.panels):
+            mine = cases.dice[cases.case_id == case]
+            fields = vars(self.panels[case]) | {"dice": float(mine.mean()) if len(mine) else float("nan")}
+            panels.append(Panel(**fields))
+        draw_panels(panels, pl_module.target, self.output / "panels.png")

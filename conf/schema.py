@@ -1,0 +1,123 @@
+"""Types of the root, the paths and the strategy: a misspelt or ill-typed key stops at composition.
+
+Everything below a ``_target_`` is checked against the constructor's signature instead (:mod:`runs.instantiate`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+@dataclass
+class Paths:
+    """Where a run reads and writes.
+
+    Args:
+        run: The run directory.
+        cache: Folder of the case stores that were built.
+        record: A JSON file that also receives the run's results, for the tables of the docs; null for none.
+    """
+
+    run: str = "${hydra:runtime.output_dir}"
+    cache: str = MISSING
+    record: str | None = None
+
+
+@dataclass
+class Stage:
+    """One fit of a strategy.
+
+    Args:
+        name: Names the folder of its checkpoints and its part of the curves.
+        module: The LightningModule, without what the run gives it (network, head, loss, optimizer, schedule).
+        fraction: Its share of ``trainer.max_epochs``; whole epochs, at least one.
+        init: Initial weights: ``scratch``, or ``<stage>/last``, ``<stage>/best`` of an earlier stage.
+        callbacks: The callbacks it brings, by name.
+    """
+
+    name: str = MISSING
+    module: Any = MISSING
+    fraction: float = 1.0
+    init: str = "scratch"
+    callbacks: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class SSL:
+    """A strategy: a short list of stages, fitted one after the other in one run directory."""
+
+    name: str = MISSING
+    stages: list[Stage] = field(default_factory=list)
+
+
+@dataclass
+class TrainConfig:
+    """The root of ``train.py``; the groups are the folders of ``conf/``."""
+
+    seed: int = 0
+    monitor: str = "val/dice"
+    debug: bool = False
+    experiment_name: str | None = None
+    paths: Paths = field(default_factory=Paths)
+    ssl: SSL = field(default_factory=SSL)
+    data: Any = MISSING
+    model: Any = MISSING
+    head: Any = MISSING
+    loss: Any = MISSING
+    augment: Any = MISSING
+    optimizer: Any = MISSING
+    scheduler: Any = MISSING
+    trainer: Any = MISSING
+    callbacks: Any = MISSING
+    logger: Any = MISSING
+    report: Any = MISSING
+
+
+@dataclass
+class EvaluateConfig:
+    """The root of ``evaluate.py``.
+
+    Args:
+        checkpoint: The checkpoint file to evaluate.
+        data: Another data set; null for the run's own, with the split written in its run directory.
+        part: The cases to evaluate: ``val``, ``test``, ``train`` or ``all``.
+        native: Compare on the source grid instead of the stored one.
+        nsd_tolerance_mm: Tolerance of the normalised surface Dice, in mm (pixels where no spacing is known).
+        output: Folder for the tables; null for ``evaluation/`` beside the checkpoint's run.
+    """
+
+    checkpoint: str = MISSING
+    data: Any = None
+    augment: Any = None
+    report: Any = None
+    part: str = "val"
+    native: bool = False
+    nsd_tolerance_mm: float = 2.0
+    output: str | None = None
+    seed: int = 0
+    debug: bool = False
+    paths: Paths = field(default_factory=Paths)
+
+
+@dataclass
+class PrepareConfig:
+    """The root of ``prepare.py``: builds a store and writes its page."""
+
+    data: Any = MISSING
+    augment: Any = MISSING
+    output: str = "data.html"
+    seed: int = 0
+    debug: bool = False
+    paths: Paths = field(default_factory=Paths)
+
+
+def register() -> None:
+    """Make the schemas known to Hydra, as ``train_schema``, ``evaluate_schema`` and ``prepare_schema``."""
+    store = ConfigStore.instance()
+    store.store(name="train_schema", node=TrainConfig)
+    store.store(name="evaluate_schema", node=EvaluateConfig)
+    store.store(name="prepare_schema", node=PrepareConfig)

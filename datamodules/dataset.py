@@ -1,0 +1,154 @@
+"""From case numbers to batches: cases read by memory map, or held in the memory of the device."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, Shaped
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from datamodules.labeled_subset import ShownLabels
+from datamodules.sampler import Draw
+from partial_labels.batch import HUMAN, PartialLabelBatch, ValidationBatch
+from partial_labels.case_store import CaseStore, StoreHeader
+
+
+def intensities(stored: Shaped[Tensor, "B H W"], header: StoreHeader) -> Float[Tensor, "B 1 H W"]:
+    """Turn stored integers into intensities in [0, 1]."""
+    return (stored[:, None].float() * header.slope + header.intercept).clamp_(0, 1)
+
+
+class TrainingCases:
+    """The cases as training may see them: labels that a split or a simulation hides are gone.
+
+    Args:
+        store: The case store.
+        shown: The statuses, and the label numbers to show, of every case.
+    """
+
+    def __init__(self, store: CaseStore, shown: ShownLabels) -> None:
+        self.store, self.shown = store, shown
+
+    def read(self, case_ids: Int64[Tensor, " B"]) -> PartialLabelBatch:
+        """Read the cases from the memory map."""
+        ids = case_ids.numpy()
+        return PartialLabelBatch(
+            image=intensities(torch.from_numpy(np.asarray(self.store.images[ids])), self.store.header),
+            label=torch.from_numpy(self.shown.lut[ids[:, None, None], self.store.labels[ids]]),
+            status=torch.from_numpy(self.shown.status[ids]),
+            weight=torch.ones(len(ids)),
+            case_id=case_ids,
+        )
+
+
+class ResidentCases:
+    """The same cases, copied once to the memory of a device, so that no loader stands between them and the network.
+
+    Args:
+        cases: Where to copy from.
+        case_ids: Which cases; others cannot be read.
+        device: Where to.
+    """
+
+    BLOCK = 256
+
+    def __init__(self, cases: TrainingCases, case_ids: NDArray[np.int64], device: torch.device) -> None:
+        self.header = cases.store.header
+        numbers = torch.from_numpy(np.unique(case_ids))
+        images, labels = [], []
+        for block in torch.split(numbers, self.BLOCK):
+            images.append(torch.from_numpy(np.asarray(cases.store.images[block.numpy()])).to(device))
+            labels.append(cases.read(block).label.to(device))
+        self.images, self.labels = torch.cat(images), torch.cat(labels)
+        self.status = torch.from_numpy(cases.shown.status[numbers.numpy()]).to(device)
+        place = torch.full((len(cases.store),), -1, dtype=torch.int64)
+        place[numbers] = torch.arange(len(numbers))
+        self.place = place.to(device)
+
+    @staticmethod
+    def bytes_needed(store: CaseStore, num_cases: int) -> int:
+        """Return the memory that ``num_cases`` cases take."""
+        height, width = store.header.size
+        return num_cases * height * width * (np.dtype(store.header.image_dtype).itemsize + 1)
+
+    def read(self, case_ids: Int64[Tensor, " B"]) -> PartialLabelBatch:
+        """Gather the cases on the device."""
+        rows = self.place[case_ids]
+        return PartialLabelBatch(
+            image=intensities(self.images[rows], self.header),
+            label=self.labels[rows],
+            status=self.status[rows],
+            weight=torch.ones(len(rows), device=rows.device),
+            case_id=case_ids,
+        )
+
+
+class Drawn(NamedTuple):
+    """What the training loader yields: a batch, or only its case numbers where the cases live on the device."""
+
+    batch: PartialLabelBatch | Tensor
+    draw: Draw
+
+
+class TrainingDataset(Dataset[Drawn]):
+    """Maps a draw of the sampler to its batch.
+
+    Args:
+        cases: Where to read, or None where only the case numbers are wanted.
+    """
+
+    def __init__(self, cases: TrainingCases | None) -> None:
+        self.cases = cases
+
+    def __getitem__(self, draw: Draw) -> Drawn:
+        case_ids = torch.as_tensor(draw.case_ids, dtype=torch.int64)
+        return Drawn(case_ids if self.cases is None else self.cases.read(case_ids), draw)
+
+
+class EvaluationDataset(Dataset[ValidationBatch]):
+    """The cases as a human would judge a prediction on them, in order, batch by batch.
+
+    Args:
+        store: The case store.
+        case_ids: Which cases.
+        batch_size: Cases a batch.
+    """
+
+    def __init__(self, store: CaseStore, case_ids: NDArray[np.int64], batch_size: int) -> None:
+        self.store = store
+        self.batches = [case_ids[i : i + batch_size] for i in range(0, len(case_ids), batch_size)]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> ValidationBatch:
+        ids = self.batches[index]
+        store = self.store
+        seen = PartialLabelBatch(
+            image=intensities(torch.from_numpy(np.asarray(store.images[ids])), store.header),
+            label=torch.from_numpy(np.asarray(store.labels[ids])),
+            status=torch.from_numpy(store.status[ids]),
+            weight=torch.ones(len(ids)),
+            case_id=torch.from_numpy(ids),
+        )
+        truth = seen
+        if store.truth is not None:
+            everything = torch.full_like(seen.status, HUMAN)
+            truth = seen._replace(label=torch.from_numpy(np.asarray(store.truth[ids])), status=everything)
+        return ValidationBatch(seen, truth, torch.from_numpy(store.cases.volume_number[ids]))
+
+
+def mean_and_std(store: CaseStore, case_ids: NDArray[np.int64], block: int = 256) -> tuple[float, float]:
+    """Return mean and standard deviation of the intensities of some cases, from one histogram of stored values."""
+    lowest = int(np.iinfo(store.header.image_dtype).min)
+    counts = np.zeros(np.iinfo(store.header.image_dtype).max - lowest + 1, dtype=np.int64)
+    for start in range(0, len(case_ids), block):
+        stored = np.asarray(store.images[case_ids[start : start + block]]).ravel()
+        counts += np.bincount(stored.astype(np.int64) - lowest, minlength=len(counts))
+    level = np.clip((np.arange(len(counts)) + lowest) * store.header.slope + store.header.intercept, 0, 1)
+    mean = float(np.average(level, weights=counts))
+    return mean, float(np.average((level - mean) ** 2, weights=counts)) ** 0.5

@@ -1,0 +1,264 @@
+"""The one DataModule: a source becomes a store, a split and endless streams of augmented batches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from augment.draws import Draws
+from augment.geometry import MirrorRule
+from augment.views import WeakView
+from datamodules.build import open_or_build
+from datamodules.dataset import Drawn, EvaluationDataset, ResidentCases, TrainingCases, TrainingDataset, mean_and_std
+from datamodules.fit import to_native
+from datamodules.labeled_subset import ShownLabels, has_labels, hide_classes, select_labeled, show
+from datamodules.presence import present_cells
+from datamodules.sampler import Stream, StreamSampler, rare_class_weights
+from datamodules.sources.base import Source
+from datamodules.splits import Split, make_split
+from partial_labels.batch import PartialLabelBatch, ValidationBatch
+from partial_labels.case_store import CaseStore
+from partial_labels.errors import InputError
+
+log = logging.getLogger(__name__)
+Ids = NDArray[np.int64]
+
+
+class PartialLabelDataModule(pl.LightningDataModule):
+    """Labeled and unlabeled cases of one source, as two streams in one batch.
+
+    Args:
+        source: Gives the cases; read once, then the store in ``cache`` is opened.
+        cache: Folder of the stores that were built.
+        root: Where the source's files lie, for messages; the source's own ``root`` reads it.
+        image_size: Side of the stored slices in pixels, or (H, W).
+        fit: How slices of another size are brought to it: ``scale`` or ``pad``.
+        split_seed: Seeds the split, the choice of labeled cases and of hidden classes. The same for every ``seed``,
+            so that runs of several seeds are measured on the same cases.
+        val_fraction: Share of the cases kept for validation, where the source gives no split.
+        similarity: Slices more alike than this stay on one side of a split, in (0, 1].
+        folds: Cut the training cases in this many folds and validate on one; the given ``val`` is then left alone.
+        fold: Which one, from 0.
+        labeled_groups: Keep the labels of this many training groups (patients); the others become unlabeled.
+        labeled_fraction: Keep the labels of this share of the training groups.
+        labeled_first: Keep the labels of the first cases in the source's list order.
+        hide_classes_fraction: Share of each training group's examined classes to turn unknown, for simulation.
+        batch_size: Labeled cases a step, over all processes.
+        unlabeled_batch_size: Unlabeled cases a step, over all processes; 0 for none.
+        val_batch_size: Cases a validation step.
+        steps_per_epoch: Micro-batches an epoch; by default the labeled cases once, rounded up.
+        sampling: ``uniform``, or ``rare`` to draw cases with rare classes more often.
+        num_workers: Loader processes; none are needed where the cases are kept on the device.
+        device_cache: Keep the training cases in the memory of the GPU: ``auto`` where they take at most a quarter of
+            what is free, ``true`` or ``false``.
+        weak: The augmentation of every training image.
+        seed: Seeds the order of the cases and the augmentation.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        cache: str,
+        root: str | None = None,
+        image_size: int | list[int] = 256,
+        fit: Literal["scale", "pad"] = "scale",
+        split_seed: int = 0,
+        val_fraction: float = 0.2,
+        similarity: float = 0.98,
+        folds: int | None = None,
+        fold: int | None = None,
+        labeled_groups: int | None = None,
+        labeled_fraction: float | None = None,
+        labeled_first: int | None = None,
+        hide_classes_fraction: float = 0.0,
+        batch_size: int = 16,
+        unlabeled_batch_size: int = 0,
+        val_batch_size: int = 32,
+        steps_per_epoch: int | None = None,
+        sampling: Literal["uniform", "rare"] = "uniform",
+        num_workers: int = 0,
+        device_cache: Literal["auto"] | bool = "auto",
+        weak: WeakView | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1 or val_batch_size < 1 or unlabeled_batch_size < 0:
+            raise ValueError(f"batch_size={batch_size}, val_batch_size={val_batch_size}: must be at least 1")
+        self.source, self.cache, self.root = source, Path(cache), root
+        self.image_size = (image_size, image_size) if isinstance(image_size, int) else (image_size[0], image_size[1])
+        self.fit: Literal["scale", "pad"] = fit
+        self.split_seed, self.val_fraction, self.similarity = split_seed, val_fraction, similarity
+        self.folds, self.fold = folds, fold
+        self.labeled_groups, self.labeled_fraction, self.labeled_first = labeled_groups, labeled_fraction, labeled_first
+        self.hide_classes_fraction = hide_classes_fraction
+        self.batch_size, self.unlabeled_batch_size = batch_size, unlabeled_batch_size
+        self.val_batch_size, self.given_steps_per_epoch = val_batch_size, steps_per_epoch
+        self.sampling, self.num_workers, self.device_cache = sampling, num_workers, device_cache
+        self.weak, self.seed = weak, seed
+        self.store: CaseStore | None = None
+        self.resident: ResidentCases | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open or build the store, split it, and hide what the simulation hides; once."""
+        if self.store is not None:
+            return
+        store = open_or_build(self.source, self.cache, self.image_size, self.fit)
+        self.split: Split = make_split(
+            store,
+            val_fraction=self.val_fraction,
+            folds=self.folds,
+            fold=self.fold,
+            similarity=self.similarity,
+            seed=self.split_seed,
+        )
+        self.store = store
+        self.shown = self._shown_labels(store)
+        train = self.split.train
+        labeled = has_labels(self.shown.status[train])
+        self.labeled, self.unlabeled = train[labeled], train[~labeled]
+        if self.unlabeled_batch_size and not len(self.unlabeled):
+            raise InputError(
+                f"{store.header.name}: no training case is unlabeled; set data.labeled_groups= or data.labeled_first=, "
+                "or data.unlabeled_batch_size=0"
+            )
+        self.cases = TrainingCases(store, self.shown)
+        self.mirror = MirrorRule(store.header.left_right_axis, store.classes.mirror)
+
+    def _shown_labels(self, store: CaseStore) -> ShownLabels:
+        """Decide what training may see: labeled cases are chosen first, then classes are hidden in them."""
+        labeled = select_labeled(
+            store.cases,
+            store.status,
+            self.split.train,
+            labeled_groups=self.labeled_groups,
+            labeled_fraction=self.labeled_fraction,
+            labeled_first=self.labeled_first,
+            seed=self.split_seed,
+        )
+        status = np.zeros_like(store.status)
+        status[labeled] = store.status[labeled]
+        return show(
+            store.status, hide_classes(store.cases, status, labeled, self.hide_classes_fraction, self.split_seed)
+        )
+
+    @property
+    def opened(self) -> CaseStore:
+        """The store, after :meth:`setup`."""
+        if self.store is None:
+            raise RuntimeError("setup() has not run yet")
+        return self.store
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Micro-batches an epoch."""
+        return self.given_steps_per_epoch or -(-len(self.labeled) // self.batch_size)
+
+    def intensity_statistics(self) -> tuple[float, float]:
+        """Return mean and standard deviation of the training cases, for the network's first layer."""
+        mean, std = mean_and_std(self.opened, self.split.train)
+        if not std > 0:
+            raise InputError(f"{self.opened.header.name}: every training image is constant; check the source's files")
+        return mean, std
+
+    def part(self, name: str) -> Ids:
+        """Return the cases of ``train``, ``val``, ``test`` or ``all``."""
+        if name == "all":
+            return np.arange(len(self.opened), dtype=np.int64)
+        ids: Ids = getattr(self.split, name)
+        if not len(ids):
+            raise InputError(f"{self.opened.header.name}: the split has no {name} cases; choose another part")
+        return ids
+
+    def train_dataloader(self) -> DataLoader[Drawn]:
+        """Return the endless streams, cut into epochs."""
+        self._make_resident()
+        dataset = TrainingDataset(None if self.resident else self.cases)
+        workers = 0 if self.resident else self.num_workers
+        return self._loader(dataset, workers, sampler=self.sampler())
+
+    def sampler(self) -> StreamSampler:
+        """Return the sampler of the training batches of this process."""
+        weights = None
+        if self.sampling == "rare":
+            present = present_cells(self.opened)
+            weights = rare_class_weights(present, self.shown.status, self.labeled)
+        streams = [Stream("labeled", self.labeled, self.batch_size, weights)]
+        if self.unlabeled_batch_size:
+            streams.append(Stream("unlabeled", self.unlabeled, self.unlabeled_batch_size))
+        rank, world = self._rank_and_world()
+        return StreamSampler(streams, self.steps_per_epoch, self.seed, rank=rank, world=world)
+
+    def val_dataloader(self) -> DataLoader[ValidationBatch]:
+        """Return the validation cases of this process, in order and without augmentation."""
+        return self.evaluation_loader("val")
+
+    def evaluation_loader(self, part: str) -> DataLoader[ValidationBatch]:
+        """Return the cases of a part of the split, each with what is shown and with the truth."""
+        rank, world = self._rank_and_world()
+        dataset = EvaluationDataset(self.opened, self.part(part)[rank::world], self.val_batch_size)
+        return self._loader(dataset, self.num_workers)
+
+    @property
+    def native_spacing_mm(self) -> tuple[float, float] | None:
+        """Pixel (row, column) of the source grid, where the source knows it."""
+        return self.source.spacing_mm
+
+    def to_native(self, probs: Tensor, case: ValidationBatch) -> tuple[Tensor, ValidationBatch]:
+        """Bring the prediction (C, H, W) and the label of one case to the source grid.
+
+        The label is the source's own, never resized; where the source's truth holds more, it is not known there.
+        """
+        store, number = self.opened, int(case.seen.case_id)
+        row = store.cases.rows[number]
+        label = torch.from_numpy(np.array(store.native_label(number)))[None].to(probs.device)
+        seen = case.seen._replace(label=label)
+        return to_native(probs, row.height, row.width, self.fit), case._replace(seen=seen, truth=seen)
+
+    def _loader(self, dataset: Any, workers: int, sampler: Iterable[Any] | None = None) -> DataLoader[Any]:
+        return DataLoader(
+            dataset,
+            batch_size=None,
+            sampler=sampler,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> PartialLabelBatch | ValidationBatch:
+        """Gather cases that live on the device, and give every training image its weak view."""
+        if not isinstance(batch, Drawn):
+            kept: ValidationBatch = batch
+            return kept
+        cases = self.resident.read(batch.batch) if isinstance(batch.batch, Tensor) else batch.batch  # type: ignore[union-attr]
+        if self.weak is None:
+            return cases
+        draw, size = batch.draw, self.batch_size + self.unlabeled_batch_size
+        draws = Draws(self.seed, draw.epoch, draw.step, torch.tensor(draw.rows), size)
+        return self.weak(cases, draws, self.mirror)
+
+    def _rank_and_world(self) -> tuple[int, int]:
+        trainer = self.trainer
+        return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+
+    def _make_resident(self) -> None:
+        """Copy the training cases to the GPU where that is wanted and possible."""
+        device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+        if self.resident is not None or self.device_cache is False:
+            return
+        if self.device_cache == "auto":
+            if device.type != "cuda":
+                return
+            free, _ = torch.cuda.mem_get_info(device)
+            if ResidentCases.bytes_needed(self.opened, len(self.split.train)) > free // 4:
+                return
+        self.resident = ResidentCases(self.cases, self.split.train, device)
+        log.info("%d training cases are kept on %s", len(self.split.train), device)

@@ -1,0 +1,74 @@
+"""Gathers what lies in a run directory into its page."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from reports.curves import draw_curves
+from reports.page import write_report
+from reports.tables import read_class_table
+
+
+def write_run_page(run_dir: str | Path) -> Path:
+    """Draw ``curves.png``, take the last checkpoint's table and panels, and write ``report.html``.
+
+    Args:
+        run_dir: The directory of a finished run.
+    """
+    run = Path(run_dir)
+    results: dict[str, Any] = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    draw_curves(run / "metrics.csv", run / "curves.png", stage_boundaries(results["stages"]))
+    last = run / "evaluation" / "last"
+    for name in ("classes.csv", "panels.png"):
+        if (last / name).is_file():
+            shutil.copyfile(last / name, run / name)
+    return write_report(
+        run,
+        results["experiment"] or "Partial-label training",
+        summary(results),
+        read_class_table(run / "classes.csv"),
+        split_sizes(run / "split.csv"),
+        (run / "command.txt").read_text(encoding="utf-8").strip(),
+    )
+
+
+def summary(results: dict[str, Any]) -> dict[str, str | float]:
+    """Return the figures of the last checkpoint, the best beside them, and what the run cost."""
+    figures = results["figures"]
+    shown: dict[str, str | float] = {f"val/{key}": value for key, value in figures["last"].items() if "/" not in key}
+    best = figures["best"]
+    shown["best checkpoint"] = (
+        f"dice {best['dice']:.3f}, dice_volume {best['dice_volume']:.3f} (selected on these cases)"
+    )
+    shown["steps"] = str(results["steps"])
+    shown["training time"] = f"{results['wall_seconds']:.0f} s ({results['cpu_seconds']:.0f} s of processor time)"
+    return shown
+
+
+def stage_boundaries(stages: list[dict[str, Any]]) -> list[tuple[float, str]]:
+    """Return the epoch at which each stage but the first begins, with its name."""
+    starts, epoch = [], 0
+    for stage in stages:
+        if epoch:
+            starts.append((float(epoch), str(stage["name"])))
+        epoch += stage["epochs"]
+    return starts
+
+
+def split_sizes(path: Path) -> dict[str, dict[str, int]]:
+    """Count the cases, groups and volumes of each part in ``split.csv``."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    parts = Counter(row["part"] for row in rows if row["part"])
+    sizes: dict[str, dict[str, int]] = {}
+    for part, cases in parts.items():
+        mine = [row for row in rows if row["part"] == part]
+        sizes[part] = {"cases": cases} | {f"{what}s": len({row[what] for row in mine}) for what in ("group", "volume")}
+        if part == "train":
+            sizes[part]["labeled cases"] = sum(row["labels"] == "labeled" for row in mine)
+    return sizes

@@ -1,0 +1,132 @@
+"""Measures a checkpoint on a part of a data set: the end of a run and ``evaluate.py`` share it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from conf.schema import EvaluateConfig
+from partial_labels.classes import ClassTable
+from partial_labels.errors import InputError
+from runs.instantiate import build, check, check_extra_keys
+from runs.loading import load, run_directory_of, write_json
+from runs.stages import GIVEN
+from runs.trainer import make_trainer, resolve_precision
+
+log = logging.getLogger(__name__)
+
+EVALUATION = "lightning_modules.evaluation.EvaluationModule"
+
+
+def evaluate(
+    checkpoint: str | Path,
+    data: Any,
+    report: DictConfig,
+    output: Path,
+    part: str = "val",
+    native: bool = False,
+    nsd_tolerance_mm: float = 2.0,
+    network: str = "student",
+    trainer: DictConfig | None = None,
+) -> dict[str, float]:
+    """Measure one checkpoint and write its tables and pictures.
+
+    Args:
+        checkpoint: The checkpoint file.
+        data: A DataModule; classes are matched by name.
+        report: Callbacks that turn the predictions into tables and pictures.
+        output: Folder for them, and for ``figures.json``.
+        part: ``val``, ``test``, ``train`` or ``all``.
+        native: Compare on the source grid.
+        nsd_tolerance_mm: Tolerance of the normalised surface Dice.
+        network: ``student`` or ``teacher``.
+        trainer: The run's trainer node; device, precision and threads are taken from it.
+
+    Returns:
+        The figures under their log keys without a prefix: ``dice``, ``dice_volume``, ``hd95_mm``, ...
+    """
+    data.setup()
+    store = data.opened
+    loaded = load(checkpoint, network)
+    matched = loaded.classes.match(store.classes)
+    if len(matched) < 2:
+        raise InputError(
+            f"{checkpoint}: none of its classes has the name of a class of {store.header.name}; "
+            f"it knows {', '.join(loaded.classes.foreground[:5])} ..."
+        )
+    try:
+        loaded.network.check_size(*store.header.size)  # type: ignore[operator]
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    module = build(
+        {"_target_": EVALUATION},
+        network=loaded.network,
+        head=loaded.head,
+        classes=loaded.classes,
+        target=store.classes,
+        spacing_mm=data.native_spacing_mm if native else store.header.spacing_mm,
+        nsd_tolerance_mm=nsd_tolerance_mm,
+        to_native=data.to_native if native else None,
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    callbacks = [build(node, output=str(output)) for node in report.values() if node is not None]
+    runner = make_trainer(1, str(output), **settings(trainer), callbacks=callbacks)
+    runner.test(module, dataloaders=data.evaluation_loader(part), verbose=False)
+    figures: dict[str, float] = module.figures
+    write_json(output / "figures.json", figures)
+    return figures
+
+
+def settings(trainer: DictConfig | None) -> dict[str, Any]:
+    """Return what an evaluation shares with its run, so that the figures agree."""
+    values: dict[str, Any] = {"progress_bar": False}
+    if trainer is not None:
+        plain = OmegaConf.to_container(trainer, resolve=True)
+        assert isinstance(plain, dict)
+        values |= {key: plain[key] for key in ("accelerator", "precision", "threads") if key in plain}
+        resolve_precision(values.get("precision", "auto"), on_gpu=False)
+    return values
+
+
+def evaluate_command(cfg: DictConfig) -> tuple[dict[str, float], Path]:
+    """Evaluate what the command line asks for: the run's own data, or another data set.
+
+    Returns:
+        The figures, and the folder of the tables.
+    """
+    check_extra_keys(cfg, EvaluateConfig)
+    check(cfg, given=GIVEN)
+    content = load(cfg.checkpoint)
+    own = cfg.data is None
+    node = content.config.data if own else cfg.data
+    data = build(node, where="data")
+    data.setup()
+    if not own:
+        report_classes(content.classes, data.opened.classes)
+    run = run_directory_of(content.checkpoint)
+    output = (
+        Path(cfg.output)
+        if cfg.output
+        else run / "evaluation" / f"{content.checkpoint.stem}_{data.opened.path.name}_{cfg.part}"
+    )
+    figures = evaluate(
+        content.checkpoint,
+        data,
+        cfg.report,
+        output,
+        part=cfg.part,
+        native=cfg.native,
+        nsd_tolerance_mm=cfg.nsd_tolerance_mm,
+        trainer=content.config.trainer,
+    )
+    return figures, output
+
+
+def report_classes(known: ClassTable, asked: ClassTable) -> None:
+    """Say which classes of the data the checkpoint does not know; they are left out."""
+    unknown = [name for i, name in enumerate(asked.names) if i not in {*known.match(asked).values()}]
+    if unknown:
+        log.warning("the checkpoint does not know, and the figures leave out: %s", ", ".join(unknown))

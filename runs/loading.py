@@ -1,0 +1,105 @@
+"""From a run directory or a checkpoint back to a network that predicts."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from partial_labels.classes import ClassTable
+from partial_labels.errors import InputError
+from partial_labels.head import Head
+from runs.instantiate import build
+
+NORMALISED = "models.normalised.NormalisedNetwork"
+
+
+class Loaded(NamedTuple):
+    """What a notebook needs: ``head.predict(network(image))`` with image (B, 1, H, W) in [0, 1]."""
+
+    network: nn.Module
+    head: Head
+    classes: ClassTable
+    config: DictConfig
+    checkpoint: Path
+
+
+def load(path: str | Path, network: str = "student") -> Loaded:
+    """Load the network of a run, in eval mode on the CPU.
+
+    Args:
+        path: A run directory (its newest stage's ``last`` checkpoint is taken) or a checkpoint file.
+        network: The child of the module to load: ``student``, or ``teacher`` where the strategy has one.
+
+    Raises:
+        InputError: If there is no checkpoint, it is damaged, or it does not fit its configuration.
+    """
+    checkpoint = find_checkpoint(Path(path))
+    content = read_checkpoint(checkpoint)
+    config = OmegaConf.create(content["config"])
+    classes = ClassTable.from_json(content["classes"])
+    head: Head = build(config.head, where="head")
+    bare = build(config.model, where="model", in_channels=1, out_channels=head.channels(len(classes)))
+    wrapped: nn.Module = build({"_target_": NORMALISED}, network=bare)
+    prefix = f"{network}."
+    weights = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
+    if not weights:
+        raise InputError(f"{checkpoint}: it has no {network}; its parts are {', '.join(parts_of(content))}")
+    try:
+        wrapped.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(f"{checkpoint}: does not fit its configuration: {str(error).splitlines()[-1]}") from error
+    return Loaded(wrapped.eval(), head, classes, config, checkpoint)
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Return a checkpoint file itself, or the newest stage's ``last`` of a run directory."""
+    if path.is_file():
+        return path
+    found = sorted(path.glob("checkpoints/*/last.ckpt"), key=lambda file: file.stat().st_mtime)
+    if not found:
+        raise InputError(f"{path}: no checkpoint; give RUN/checkpoints/STAGE/last.ckpt or a run directory")
+    return found[-1]
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint without running any code that it may hold."""
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: unreadable or damaged checkpoint ({first_line(error)})") from error
+    except Exception as error:  # torch raises pickle.UnpicklingError with pages of advice
+        raise InputError(f"{path}: refused, it is not a plain checkpoint of this project") from error
+    missing = {"config", "classes", "state_dict"} - set(content)
+    if missing:
+        raise InputError(f"{path}: no checkpoint of this project: {', '.join(sorted(missing))} is missing")
+    return content
+
+
+def parts_of(content: dict[str, Any]) -> list[str]:
+    """Return the names of the module's children that have weights."""
+    return sorted({key.partition(".")[0] for key in content["state_dict"]})
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def run_directory_of(checkpoint: Path) -> Path:
+    """Return the run directory of ``RUN/checkpoints/STAGE/NAME.ckpt``, or the file's folder where it lies elsewhere."""
+    folder = checkpoint.resolve().parent
+    return folder.parents[1] if folder.parent.name == "checkpoints" else folder
+
+
+def write_json(path: Path, record: Any) -> None:
+    """Write a JSON file in one rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    unfinished.replace(path)

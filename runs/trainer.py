@@ -1,0 +1,117 @@
+"""The Trainer, with device and precision resolved and said."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.loggers import Logger
+
+from partial_labels.errors import InputError
+
+log = logging.getLogger(__name__)
+
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true")
+
+
+def make_trainer(
+    max_epochs: int,
+    run_dir: str,
+    accelerator: str = "auto",
+    devices: int = 1,
+    precision: str = "auto",
+    threads: int | None = None,
+    gradient_clip: float | None = None,
+    accumulate: int = 1,
+    validate_every_n_epochs: int = 1,
+    progress_bar: bool = True,
+    callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Logger] = (),
+) -> pl.Trainer:
+    """Return a Trainer for one stage.
+
+    Args:
+        max_epochs: Epochs of the stage.
+        run_dir: The run directory.
+        accelerator: ``cpu``, ``gpu`` or ``auto``.
+        devices: Processes, one a device.
+        precision: ``auto`` or one of Lightning's: 32-true on the CPU, 16-mixed on GPUs before sm_80, else bf16-mixed.
+        threads: CPU threads of torch; None leaves its choice.
+        gradient_clip: Largest norm of the gradient; None for no clipping.
+        accumulate: Micro-batches per optimizer step.
+        validate_every_n_epochs: Epochs between validations.
+        progress_bar: Whether to show one.
+        callbacks: The callbacks of the run and of the stage.
+        loggers: Where figures go.
+
+    Raises:
+        InputError: If there is no such precision, or the GPU is one that this build of torch has no code for.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
+    if on_gpu:
+        check_gpu()
+    resolved = resolve_precision(precision, on_gpu)
+    log.info("device %s (asked: %s), precision %s (asked: %s)", device_name(on_gpu), accelerator, resolved, precision)
+    bar = [RichProgressBar(leave=True)] if progress_bar else []
+    settings: dict[str, Any] = {"precision": resolved}
+    return pl.Trainer(
+        max_epochs=max_epochs,
+        default_root_dir=run_dir,
+        accelerator="gpu" if on_gpu else accelerator,
+        devices=devices,
+        gradient_clip_val=gradient_clip,
+        accumulate_grad_batches=accumulate,
+        check_val_every_n_epoch=validate_every_n_epochs,
+        enable_progress_bar=progress_bar,
+        enable_model_summary=False,
+        enable_checkpointing=True,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        callbacks=[*callbacks, *bar],
+        logger=list(loggers),
+        log_every_n_steps=1_000_000,  # figures are epoch means; nothing is written between epochs
+        **settings,
+    )
+
+
+def resolve_precision(precision: str, on_gpu: bool) -> str:
+    """Return the precision to use.
+
+    Raises:
+        InputError: If there is no such precision.
+    """
+    if precision in PRECISIONS:
+        return precision
+    if precision != "auto":
+        raise InputError(f"trainer.precision={precision}: choose auto or one of {', '.join(PRECISIONS)}")
+    if not on_gpu:
+        return "32-true"
+    return "bf16-mixed" if torch.cuda.get_device_capability() >= (8, 0) else "16-mixed"
+
+
+def check_gpu() -> None:
+    """Refuse a card that this build of torch cannot compute on, although it says it is available.
+
+    Raises:
+        InputError: With what to install.
+    """
+    if not torch.cuda.is_available():
+        raise InputError("trainer.accelerator=gpu: torch sees no GPU; use trainer=cpu or install a CUDA build of torch")
+    major, minor = torch.cuda.get_device_capability()
+    compiled = [int(name[3:]) for name in torch.cuda.get_arch_list() if name.startswith("sm_") and name[3:].isdigit()]
+    if compiled and major * 10 + minor < min(compiled):
+        raise InputError(
+            f"{torch.cuda.get_device_name()} is sm_{major}{minor}, but this torch starts at sm_{min(compiled)}: "
+            "install its cu126 build, or use trainer=cpu"
+        )
+
+
+def device_name(on_gpu: bool) -> str:
+    """Return the device in words."""
+    return str(torch.cuda.get_device_name()) if on_gpu else f"CPU ({torch.get_num_threads()} threads)"

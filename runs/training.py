@@ -1,0 +1,107 @@
+"""One training run, from the composed configuration to the figures of its checkpoints."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from conf.schema import TrainConfig
+from partial_labels.errors import InputError
+from runs.evaluation import evaluate
+from runs.instantiate import build, check, check_extra_keys
+from runs.loading import write_json
+from runs.stages import GIVEN, FittedStage, fit_stages, seed_everything
+
+log = logging.getLogger(__name__)
+
+
+def train(cfg: DictConfig) -> dict[str, Any]:
+    """Check the configuration, fit the stages, measure ``last`` and ``best``, and write ``results.json``.
+
+    Returns:
+        What ``results.json`` holds: the figures of each checkpoint, and what the run was and cost.
+
+    Raises:
+        InputError: If anything that the user gave is wrong.
+    """
+    check_extra_keys(cfg, TrainConfig)
+    check(cfg, given=GIVEN)
+    run_dir = Path(cfg.paths.run)
+    claim(run_dir)
+    seed_everything(cfg.seed)
+    data = build(cfg.data)
+    data.setup()
+    save_config(cfg, run_dir)
+    data.split.write(run_dir / "split.csv", data.opened.cases, data.labeled)
+    fitted = fit_stages(cfg, data, run_dir, [build(node) for node in cfg.logger.values()])
+    results = measure(cfg, data, run_dir, fitted)
+    write_json(run_dir / "results.json", results)
+    if cfg.paths.record:
+        write_json(Path(cfg.paths.record), results)
+    return results
+
+
+def claim(run_dir: Path) -> None:
+    """Refuse a directory in which another run has begun."""
+    if (run_dir / "config.yaml").exists():
+        raise InputError(f"{run_dir}: another run lies there; name a new directory with hydra.run.dir=")
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{run_dir}: cannot write there ({error}); name another with hydra.run.dir=") from error
+
+
+def save_config(cfg: DictConfig, run_dir: Path) -> None:
+    """Write the resolved configuration, and the command that composed it."""
+    OmegaConf.save(cfg, run_dir / "config.yaml", resolve=True)
+    (run_dir / "command.txt").write_text(" ".join(["python", *sys.argv]) + "\n", encoding="utf-8")
+
+
+def measure(cfg: DictConfig, data: Any, run_dir: Path, fitted: list[FittedStage]) -> dict[str, Any]:
+    """Measure the last stage's two checkpoints on the validation cases, and on the test cases where there are any."""
+    final = fitted[-1]
+    parts = ["val"] + (["test"] if len(data.split.test) else [])
+    figures: dict[str, Any] = {}
+    for name, checkpoint in (("last", final.last), ("best", final.best)):
+        for part in parts:
+            key = name if part == "val" else f"{name}_{part}"
+            figures[key] = evaluate(
+                checkpoint, data, cfg.report, run_dir / "evaluation" / key, part=part, trainer=cfg.trainer
+            )
+    return {
+        "experiment": cfg.experiment_name,
+        "overrides": overrides(),
+        "seed": cfg.seed,
+        "figures": figures,
+        "stages": [
+            {"name": one.name, "epochs": one.epochs, "steps": one.steps, "cpu_seconds": round(one.seconds, 1)}
+            for one in fitted
+        ],
+        "steps": sum(one.steps for one in fitted),
+        "cpu_seconds": round(sum(one.seconds for one in fitted), 1),
+        "wall_seconds": round(sum(one.wall_seconds for one in fitted), 1),
+        "cases": {
+            "labeled": len(data.labeled),
+            "unlabeled": len(data.unlabeled),
+            "val": len(data.split.val),
+            "val_volumes": len(np.unique(data.opened.cases.volume_number[data.split.val])),
+        },
+        "store": data.opened.path.name,
+        "torch": torch.__version__,
+    }
+
+
+def overrides() -> list[str]:
+    """Return what was typed on the command line besides the defaults, paths and Hydra's own keys left out."""
+    from hydra.core.hydra_config import HydraConfig
+
+    if not HydraConfig.initialized():
+        return []
+    typed = [str(override) for override in HydraConfig.get().overrides.task]
+    return [override for override in typed if not override.startswith(("paths.", "data.root="))]

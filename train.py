@@ -1,0 +1,26 @@
+"""Train a network on partially labeled slices: ``python train.py model=attunet loss=masked seed=1``.
+
+Composes the configuration in ``conf/``, checks it, fits the stages of the strategy and writes the run directory.
+"""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from conf.schema import register
+from runs.cli import run_cli
+
+
+def main(cfg: DictConfig) -> float:
+    """Run one job and return the monitored figure of its last checkpoint."""
+    from reports.run_page import write_run_page
+    from runs.training import train
+
+    results = train(cfg)
+    print(f"report: {write_run_page(cfg.paths.run)}")
+    return float(results["figures"]["last"][cfg.monitor.removeprefix("val/")])
+
+
+if __name__ == "__main__":
+    register()
+    run_cli(main, config_name="config")
