@@ -104,7 +104,7 @@ class Sweep(Solid):
             period, start, begin, end = self.repeat
             if not begin <= ((z - start) / period) % 1 < end:
                 return None
-        along = (z - first) / (last - first)
+        along = float((z - first) / (last - first))
         index = min(int(np.searchsorted(self.frames[:, 0], z, side="right")), len(self.frames) - 1)
         before, after = self.frames[index - 1], self.frames[index]
         share = (z - before[0]) / (after[0] - before[0])
