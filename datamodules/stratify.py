@@ -62,7 +62,7 @@ def stratify(counts: NDArray[np.int64], shares: NDArray[np.float64], rng: np.ran
 
 
 def fill_gaps(part: NDArray[np.int64], counts: NDArray[np.int64], held: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Move the smallest possible unit into each part that lacks a column, where no other part loses one by it.
+    """Move the smallest possible unit into each part that lacks a column, while no other part loses one by it.
 
     Args:
         part: (U,) part of each unit; changed in place.
@@ -73,11 +73,15 @@ def fill_gaps(part: NDArray[np.int64], counts: NDArray[np.int64], held: NDArray[
         ``part``.
     """
     has = counts > 0
-    for target, column in np.argwhere(held == 0):
-        spare = has[:, column] & ((held[part] > 1) | ~has).all(axis=1)
-        if held[target, column] == 0 and spare.any():
-            unit = np.flatnonzero(spare)[np.argmin(counts[spare, -1])]
-            held[part[unit]] -= has[unit]
-            held[target] += has[unit]
-            part[unit] = target
+    moved = True
+    while moved:
+        moved = False
+        for target, column in np.argwhere(held == 0):
+            spare = has[:, column] & ((held[part] > 1) | ~has).all(axis=1)
+            if held[target, column] == 0 and spare.any():
+                unit = np.flatnonzero(spare)[np.argmin(counts[spare, -1])]
+                held[part[unit]] -= has[unit]
+                held[target] += has[unit]
+                part[unit] = target
+                moved = True
     return part

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import numpy as np
+
+from datamodules.presence import present_cells
+from partial_labels.batch import IGNORE
+from partial_labels.case_store import CaseRow, CaseStore, CaseStoreWriter, StoreHeader
+from partial_labels.classes import ClassTable
+
+
+def test_present_cells_are_those_of_the_labels(tmp_path):
+    labels = np.random.default_rng(0).choice([0, 1, 3, IGNORE], p=[0.9, 0.04, 0.02, 0.04], size=(12, 5, 6))
+    labels = labels.astype(np.uint8)
+    header = StoreHeader("tiny", ClassTable.from_foreground(["a", "b", "c"]), (5, 6))
+    with CaseStoreWriter(tmp_path / "store", header, 12) as writer:
+        for i, label in enumerate(labels):
+            writer.add(CaseRow(f"case {i}", "g", "v"), label, label, np.ones(4, dtype=bool))
+    store = CaseStore.open(tmp_path / "store")
+    expected = np.array([[(label == c).any() for c in range(4)] for label in labels])
+    assert expected.any() and not expected[:, 1].all()
+    np.testing.assert_array_equal(present_cells(store), expected)
+    ids = np.array([7, 2])
+    np.testing.assert_array_equal(present_cells(store, ids), expected[ids])
