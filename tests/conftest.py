@@ -9,6 +9,7 @@ import jaxtyping
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 PACKAGES = [
     "augment",
@@ -86,3 +87,25 @@ def small_store(tmp_path: Path) -> CaseStore:
             )
             writer.add(row, image, label, examined, truth)
     return CaseStore.open(path)
+
+
+@pytest.fixture
+def slices_folder(small_store: CaseStore, tmp_path: Path) -> Path:
+    """Write the small store out as a slices folder, so that it can be trained on as a user's data would be.
+
+    Groups 0 to 3 hold labels; groups 3 and 5 are the given val.
+    """
+    root = tmp_path / "slices"
+    (root / "images").mkdir(parents=True)
+    (root / "labels").mkdir()
+    lines = ["image,label,group,volume,slice_index,split,annotated"]
+    for i, row in enumerate(small_store.cases):
+        Image.fromarray(np.asarray(small_store.images[i])).save(root / "images" / f"{row.name}.png")
+        Image.fromarray(np.asarray(small_store.labels[i])).save(root / "labels" / f"{row.name}.png")
+        examined = " ".join(str(c) for c in range(1, len(CLASSES)) if small_store.status[i, c] > 0)
+        part = "val" if row.group in ("group3", "group5") else "train"
+        files = f"images/{row.name}.png,labels/{row.name}.png"
+        lines.append(f"{files},{row.group},{row.volume},{row.slice_index},{part},{examined}")
+    (root / "manifest.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (root / "classes.json").write_text('{"1": "liver", "2": "kidney_left", "3": "kidney_right"}', encoding="utf-8")
+    return root
