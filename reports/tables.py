@@ -1,0 +1,101 @@
+"""The table of classes: as CSV and in the terminal; the page shows the same columns."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from metrics.partial_dice import ClassRow
+from reports.files import replacing
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a column is headed and read.
+
+    Args:
+        name: The row's field.
+        title: Short heading.
+        meaning: One sentence for whoever points at the heading.
+    """
+
+    name: str
+    title: str
+    meaning: str
+
+
+CLASS_COLUMNS = (
+    Column("name", "class", "The structure."),
+    Column("dice", "Dice", "Mean over the slices in which a human examined the class, and it was drawn or predicted."),
+    Column("dice_volume", "Dice volume", "Pixels pooled over the examined slices of a volume; mean over volumes."),
+    Column("dice_truth", "Dice truth", "Against the full truth, examined or not."),
+    Column("present", "present", "Examined slices that show it."),
+    Column("absent", "absent", "Examined slices that certainly do not."),
+    Column("unknown", "unknown", "Slices in which nobody looked for it; they count neither way."),
+    Column("false_positives", "false alarms", "Certainly absent slices in which it was predicted all the same."),
+)
+
+
+def class_columns(rows: Sequence[ClassRow]) -> list[Column]:
+    """Return the columns that say something: without the truth's where nowhere more is known than was shown."""
+    known = any(not math.isnan(row.dice_truth) for row in rows)
+    return [column for column in CLASS_COLUMNS if known or column.name != "dice_truth"]
+
+
+def write_class_table(rows: Sequence[ClassRow], path: Path) -> Path:
+    """Write every field in full precision, one row a class; a figure that could not be counted is an empty cell."""
+    names = [field.name for field in fields(ClassRow)]
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(["" if _is_nan(v := getattr(row, name)) else v for name in names] for row in rows)
+    return path
+
+
+def read_class_table(path: Path) -> list[ClassRow]:
+    """Read what :func:`write_class_table` wrote."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            ClassRow(
+                name=row["name"],
+                dice=float(row["dice"] or "nan"),
+                dice_volume=float(row["dice_volume"] or "nan"),
+                dice_truth=float(row["dice_truth"] or "nan"),
+                present=int(row["present"]),
+                absent=int(row["absent"]),
+                unknown=int(row["unknown"]),
+                false_positives=int(row["false_positives"]),
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def print_class_table(rows: Sequence[ClassRow], console: Console) -> None:
+    """Print the table within 80 columns, figures right-aligned with three decimals."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    columns = class_columns(rows)
+    for column in columns:
+        title = column.title.replace(" ", "\n")
+        table.add_column(title, justify="left" if column.name == "name" else "right", vertical="bottom", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(cell_text(getattr(row, column.name))) for column in columns))
+    console.print(table)
+
+
+def cell_text(value: Any) -> str:
+    """Write a figure: three decimals, whole numbers plain, a dash where nothing could be counted."""
+    if _is_nan(value):
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
