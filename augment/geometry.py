@@ -58,16 +58,16 @@ class RandomGeometry:
     ) -> None:
         probabilities = (rotation_probability, scale_probability, shift_probability, elastic_probability, mirror)
         if any(not 0 <= p <= 1 for p in probabilities):
-            raise ValueError(f"geometry: probabilities {probabilities} must lie in [0, 1]")
+            raise ValueError(f"probabilities {probabilities} must lie in [0, 1]")
         if not 0 <= rotation_deg <= 180:
-            raise ValueError(f"geometry: rotation_deg={rotation_deg} must lie in [0, 180]")
+            raise ValueError(f"rotation_deg={rotation_deg} must lie in [0, 180]")
         if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
-            raise ValueError(f"geometry: scale={list(scale)} must be two zooms above 0, the smaller first")
+            raise ValueError(f"scale={list(scale)} must be two zooms above 0, the smaller first")
         if not 0 <= shift < 1:
-            raise ValueError(f"geometry: shift={shift} must lie in [0, 1)")
+            raise ValueError(f"shift={shift} must lie in [0, 1)")
         if elastic_cells < 1 or not 0 <= elastic * elastic_cells <= MAX_BEND:
             raise ValueError(
-                f"geometry: elastic={elastic} with elastic_cells={elastic_cells} could fold the image over itself; "
+                f"elastic={elastic} with elastic_cells={elastic_cells} could fold the image over itself; "
                 f"elastic * elastic_cells must lie in [0, {MAX_BEND}]"
             )
         self.rotation_deg, self.rotation_probability = rotation_deg, rotation_probability
@@ -82,7 +82,7 @@ class RandomGeometry:
         Raises:
             InputError: If mirrors are asked for and the data set forbids them.
         """
-        if self.mirror > 0 and mirror_rule.axis == "none":
+        if self.mirror > 0 and mirror_rule.forbidden:
             raise InputError(
                 f"augmentation: mirror={self.mirror}, but the data set has no left/right class pairs or does not say "
                 "along which axis left and right lie; set mirror=0"

@@ -43,12 +43,12 @@ class IntensityOp(ABC):
         chosen = chosen.to(image.device)
         # The strong view is made inside the training step, where autocast would turn a blur into half precision.
         with torch.autocast(image.device.type, enabled=False):
-            changed = self.change(image[chosen], draws).clamp(0, 1)
+            changed = self.change(image[chosen], draws).clamp_(0, 1)
         return image.index_copy(0, chosen, changed) if len(chosen) else image
 
     @abstractmethod
     def change(self, image: Float[Tensor, "n 1 H W"], draws: Draws) -> Float[Tensor, "n 1 H W"]:
-        """Change every image given, n >= 0; all that is drawn must be drawn for n = 0 too (see :class:`Draws`)."""
+        """Change every image given, all copies; what is drawn must be drawn for n = 0 too (see :class:`Draws`)."""
 
 
 @final

@@ -8,7 +8,7 @@ from typing import final
 import torch
 
 from partial_labels.batch import PartialLabelBatch
-from partial_labels.case_store import AXES, StoreHeader
+from partial_labels.case_store import AXES
 
 
 @final
@@ -17,8 +17,9 @@ class MirrorRule:
     """How a left/right mirror acts on a data set.
 
     Args:
-        axis: The array axis along which left and right lie, ``rows`` or ``columns``; ``none`` forbids mirrors.
-        swap: For each class id the id it becomes, the background included.
+        axis: The array axis along which left and right lie, ``rows`` or ``columns``, or ``none``
+            (``StoreHeader.left_right_axis``).
+        swap: For each class id the id it becomes, the background included (``ClassTable.mirror``).
 
     Raises:
         ValueError: If the axis is unknown, or swapping twice does not give every id back.
@@ -34,10 +35,10 @@ class MirrorRule:
         if self.swap[:1] != (0,) or any(not 0 <= i < size or self.swap[i] != own for own, i in enumerate(self.swap)):
             raise ValueError(f"mirror swap {self.swap}: must exchange pairs of ids and leave the background alone")
 
-    @classmethod
-    def of(cls, header: StoreHeader) -> MirrorRule:
-        """Read the rule of a store; without left/right pairs nothing says what a mirrored class would be called."""
-        return cls(header.left_right_axis if header.classes.pairs else "none", header.classes.mirror)
+    @property
+    def forbidden(self) -> bool:
+        """Whether mirrors must stay off: without left/right pairs nothing says what a mirrored structure is called."""
+        return self.axis == "none" or self.swap == tuple(range(len(self.swap)))
 
     def apply(self, batch: PartialLabelBatch) -> PartialLabelBatch:
         """Mirror every image and label, and exchange the ids and the statuses of left and right."""

@@ -113,9 +113,10 @@ def test_mirrors_swap_the_chosen_images_and_no_other() -> None:
     assert same(twice, batch)
 
 
-def test_a_mirror_where_it_is_forbidden_is_refused() -> None:
+@pytest.mark.parametrize("rule", [STILL, MirrorRule("none", (0, 1, 3, 2)), MirrorRule("rows", (0, 1, 2, 3))])
+def test_a_mirror_where_it_is_forbidden_is_refused(rule: MirrorRule) -> None:
     with pytest.raises(InputError, match="set mirror=0"):
-        RandomGeometry(mirror=0.5)(squares(), draws(list(range(16))), STILL)
+        RandomGeometry(mirror=0.5)(squares(), draws(list(range(16))), rule)
 
 
 @pytest.mark.parametrize(
@@ -133,5 +134,5 @@ def test_a_mirror_where_it_is_forbidden_is_refused() -> None:
     ],
 )
 def test_ranges_are_checked(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="geometry"):
+    with pytest.raises(ValueError, match="must lie|must be"):
         RandomGeometry(**wrong)

@@ -5,10 +5,6 @@ import torch
 
 from augment.mirror import MirrorRule
 from partial_labels.batch import HUMAN, IGNORE, TEACHER, UNKNOWN, UNSURE, PartialLabelBatch
-from partial_labels.case_store import StoreHeader
-from partial_labels.classes import ClassTable
-
-PAIRED = ClassTable.from_foreground(["liver", "kidney_left", "kidney_right"])
 
 
 def one_image() -> PartialLabelBatch:
@@ -35,13 +31,10 @@ def test_mirror_twice_is_nothing(axis: str) -> None:
     assert all(torch.equal(old, new) for old, new in zip(batch, rule.apply(rule.apply(batch)), strict=True))
 
 
-def test_a_store_without_pairs_or_axis_forbids_mirrors() -> None:
-    assert MirrorRule.of(StoreHeader("a", PAIRED, (4, 4), left_right_axis="columns")) == MirrorRule(
-        "columns", (0, 1, 3, 2)
-    )
-    assert MirrorRule.of(StoreHeader("a", PAIRED, (4, 4))).axis == "none"
-    unpaired = ClassTable.from_foreground(["liver", "spleen"])
-    assert MirrorRule.of(StoreHeader("a", unpaired, (4, 4), left_right_axis="columns")).axis == "none"
+def test_without_pairs_or_axis_mirrors_are_forbidden() -> None:
+    assert not MirrorRule("columns", (0, 1, 3, 2)).forbidden
+    assert MirrorRule("none", (0, 1, 3, 2)).forbidden
+    assert MirrorRule("columns", (0, 1, 2)).forbidden
 
 
 @pytest.mark.parametrize("axis, swap", [("depth", (0, 1)), ("rows", (0, 2, 3, 1)), ("rows", (1, 0)), ("rows", (0, 5))])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from scipy.ndimage import map_coordinates
 
 from augment.warp import MAX_BEND, resample, resting_points, sampling_grid, spline_basis
 from partial_labels.batch import IGNORE, UNSURE
@@ -34,6 +35,20 @@ def test_resting_points_give_back_image_and_label() -> None:
     same_image, same_label = resample(image, label, grid)
     assert torch.allclose(same_image, image, atol=1e-4)
     assert torch.equal(same_label, label)
+
+
+def test_resampling_agrees_with_scipy() -> None:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 1, 11, 14, generator=generator)
+    label = torch.randint(0, 256, (1, 11, 14), dtype=torch.uint8, generator=generator)
+    grid = torch.rand(1, 2, 11, 14, generator=generator) * 3 - 1.5
+    columns, rows = ((grid[0, axis] + 1) * (size - 1) / 2 for axis, size in enumerate((14, 11)))
+    places = torch.stack([rows, columns]).numpy()
+    new_image, new_label = resample(image, label, grid)
+    expected_image = map_coordinates(image[0, 0].numpy(), places, order=1, mode="grid-constant", cval=0)
+    expected_label = map_coordinates(label[0].numpy(), places, order=0, mode="grid-constant", cval=IGNORE)
+    assert torch.allclose(new_image[0, 0], torch.from_numpy(expected_image), atol=1e-5)
+    assert torch.equal(new_label[0], torch.from_numpy(expected_label))
 
 
 def test_beyond_the_frame_lies_zero_and_ignore() -> None:

@@ -1,0 +1,139 @@
+"""Augmented images per second: ours, a batch at a time, beside MONAI's dictionary transforms, interleaved, one thread.
+
+``python -m benchmarks.augmentation`` does the same operations in the same ranges to every image on both sides: turn,
+zoom, shift and elastic bend of image and label, gamma, contrast, brightness, blur and noise. It prints medians of
+process CPU time at two sizes, and what one batch costs with the probabilities of ``conf/augment/default.yaml``.
+``--rounds``, ``--batch`` and ``--sizes`` change the measurement.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai import transforms
+from omegaconf import OmegaConf
+
+from augment.draws import Draws
+from augment.geometry import RandomGeometry
+from augment.intensity import Blur, Brightness, Contrast, Gamma, IntensityOp, Noise
+from augment.mirror import MirrorRule
+from augment.views import StrongView, WeakView
+from partial_labels.batch import HUMAN, PartialLabelBatch
+from runs.instantiate import build
+
+CONF = Path(__file__).parents[1] / "conf" / "augment" / "default.yaml"
+STILL = MirrorRule("none", (0, 1))
+DEGREES, ZOOM, SHIFT, BEND, CELLS = 15.0, 0.15, 0.05, 0.04, 4
+Run = Callable[[PartialLabelBatch, int], Any]
+
+
+def draw_batch(images: int, size: int) -> PartialLabelBatch:
+    """Return noise with a disc of class 1 in the middle of every image."""
+    rows, columns = np.mgrid[:size, :size] - size / 2
+    label = torch.from_numpy((rows**2 + columns**2 < (size / 4) ** 2).astype(np.uint8)).expand(images, -1, -1)
+    image = torch.rand(images, 1, size, size, generator=torch.Generator().manual_seed(0))
+    status = torch.full((images, 2), HUMAN, dtype=torch.uint8)
+    return PartialLabelBatch(image, label.contiguous(), status, torch.ones(images), torch.arange(images))
+
+
+def ours(geometry: bool, intensity: bool) -> Run:
+    """Every operation on every image, in one view."""
+    grey: list[IntensityOp] = [
+        Gamma(1.0, 0.7, 1.43),
+        Contrast(1.0, 0.8, 1.25),
+        Brightness(1.0, -0.1, 0.1),
+        Blur(1.0, 0.4, 0.8),
+        Noise(1.0, 0.04, 0.04),
+    ]
+    move = RandomGeometry(DEGREES, 1.0, (1 - ZOOM, 1 + ZOOM), 1.0, SHIFT, 1.0, BEND, CELLS, 1.0)
+    view = WeakView(move if geometry else None, grey if intensity else [])
+    return lambda batch, step: view(batch, draws_of(batch, step), STILL)
+
+
+def monai(geometry: bool, intensity: bool, size: int) -> Run:
+    """The same with MONAI: one deformation for turn, zoom, shift and bend, then the grey values, image by image."""
+    move = transforms.Rand2DElasticd(
+        ["image", "label"],
+        spacing=(size / CELLS, size / CELLS),
+        magnitude_range=(0.0, BEND * size),
+        prob=1.0,
+        rotate_range=float(np.deg2rad(DEGREES)),
+        scale_range=(ZOOM, ZOOM),
+        translate_range=(SHIFT * size, SHIFT * size),
+        mode=("bilinear", "nearest"),
+        padding_mode="zeros",
+    )
+    grey = [
+        transforms.RandAdjustContrastd("image", prob=1.0, gamma=(0.7, 1.43)),
+        transforms.RandScaleIntensityFixedMeand("image", prob=1.0, factors=(-0.2, 0.25), preserve_range=False),
+        transforms.RandShiftIntensityd("image", prob=1.0, offsets=(-0.1, 0.1)),
+        transforms.RandGaussianSmoothd("image", prob=1.0, sigma_x=(0.4, 0.8), sigma_y=(0.4, 0.8)),
+        transforms.RandGaussianNoised("image", prob=1.0, std=0.04, sample_std=False),
+        transforms.ThresholdIntensityd("image", threshold=0.0, above=True, cval=0.0),
+        transforms.ThresholdIntensityd("image", threshold=1.0, above=False, cval=1.0),
+    ]
+    steps = transforms.Compose([move] * geometry + grey * intensity)
+
+    def run(batch: PartialLabelBatch, step: int) -> Any:
+        pairs = zip(batch.image, batch.label[:, None], strict=True)
+        done = [steps({"image": image, "label": label}) for image, label in pairs]
+        return [torch.stack([case[key] for case in done]) for key in ("image", "label")]
+
+    return run
+
+
+def draws_of(batch: PartialLabelBatch, step: int, stream: int = 0) -> Draws:
+    """Return the random numbers of one step of one process."""
+    return Draws(0, 0, step, torch.arange(len(batch.label)), len(batch.label), stream)
+
+
+def milliseconds(runs: dict[str, Run], batch: PartialLabelBatch, rounds: int) -> dict[str, float]:
+    """Run all in turn, ``rounds`` times after a warm-up, and return each one's median."""
+    spent: dict[str, list[float]] = {name: [] for name in runs}
+    for step in range(rounds + 1):
+        for name, run in runs.items():
+            start = time.process_time()
+            run(batch, step)
+            spent[name].append(1e3 * (time.process_time() - start))
+    return {name: statistics.median(values[1:]) for name, values in spent.items()}
+
+
+def main() -> None:
+    """Read the options, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=21, help="default 21")
+    parser.add_argument("--batch", type=int, default=16, help="images a batch, default 16")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256], help="default 64 256")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    node = OmegaConf.load(CONF)
+    weak, strong = build(node.weak), build(node.strong)
+    assert isinstance(weak, WeakView) and isinstance(strong, StrongView)
+
+    print(f"batches of {options.batch}, {options.rounds} rounds, {torch.get_num_threads()} thread")
+    print(f"{'size':>5} {'on every image':22}{'ours img/s':>12}{'MONAI img/s':>12}{'ratio':>8}")
+    for size in options.sizes:
+        batch = draw_batch(options.batch, size)
+        for name, parts in {"geometry": (True, False), "grey values": (False, True), "both": (True, True)}.items():
+            cost = milliseconds({"ours": ours(*parts), "monai": monai(*parts, size)}, batch, options.rounds)
+            speed = [1e3 * options.batch / cost[side] for side in ("ours", "monai")]
+            print(f"{size:5} {name:22}{speed[0]:12.0f}{speed[1]:12.0f}{cost['monai'] / cost['ours']:8.1f}")
+    print(f"\n{'size':>5} {'conf/augment/default':22}{'ms a batch':>12}")
+    for size in options.sizes:
+        views: dict[str, Run] = {
+            "weak": lambda batch, step: weak(batch, draws_of(batch, step), STILL),
+            "strong": lambda batch, step: strong(batch.image, draws_of(batch, step, stream=1)),
+        }
+        for name, cost_ms in milliseconds(views, draw_batch(options.batch, size), 5 * options.rounds).items():
+            print(f"{size:5} {name:22}{cost_ms:12.2f}")
+
+
+if __name__ == "__main__":
+    main()
