@@ -52,7 +52,7 @@ def draw_curves(metrics_csv: Path, output: Path, stage_boundaries: Sequence[tupl
     last = max((float(epochs[-1]) for epochs, _ in curves.values()), default=0.0) or 1.0
     for axes in (losses, dice, rate):
         axes.set_xlim(-0.01 * last, 1.01 * last)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         _mark_stages(axes, stage_boundaries, named=axes is not rate)
     return save(figure, output)
 
@@ -71,8 +71,9 @@ def read_curves(metrics_csv: Path) -> dict[str, Curve]:
         offset = max(0.0, over - first)
         for row in stage:
             epoch = offset + np.interp(row["step"], [-1.0, *ends.values()], [first, *(end + 1 for end in ends)])
-            for key in row.keys() - {"step", "epoch"}:
-                points.setdefault(key, []).append((float(epoch), row[key]))
+            for key, value in row.items():
+                if key not in ("step", "epoch"):
+                    points.setdefault(key, []).append((float(epoch), value))
         over = offset + max(ends, default=-1.0) + 1
     return {key: (np.array([x for x, _ in found]), np.array([y for _, y in found])) for key, found in points.items()}
 
@@ -131,7 +132,7 @@ def _draw_lines(axes: Axes, title: str, curves: Mapping[str, Curve]) -> None:
         axes.plot(
             epochs,
             values,
-            label=f"{name} {_last(values)}",
+            label=f"{name} {_last(values):{'.3f' if title == 'validation Dice' else '.3g'}}",
             color=SERIES[i % len(SERIES)],
             linewidth=1.1 if thin else 1.9,
             linestyle="--" if thin else "-",
@@ -156,9 +157,9 @@ def _spans_decades(curves: Mapping[str, Curve]) -> bool:
     return len(values) > 0 and bool(0 < 50 * values.min() < values.max())
 
 
-def _last(values: Floats) -> str:
+def _last(values: Floats) -> float:
     finite = values[np.isfinite(values)]
-    return f"{finite[-1]:.3g}" if len(finite) else "nan"
+    return float(finite[-1]) if len(finite) else math.nan
 
 
 def _mark_stages(axes: Axes, boundaries: Iterable[tuple[float, str]], named: bool) -> None:

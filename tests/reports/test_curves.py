@@ -39,7 +39,8 @@ def test_sparse_rows_become_one_curve_a_column(tmp_path):
     assert values == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4])
     assert curves["val/dice"][0].tolist() == [1, 2, 3, 4]
     assert curves["lr-Adam"][0] == pytest.approx([0.5, 1.5, 2.5, 3.5])
-    assert "step" not in curves and "epoch" not in curves
+    first = ["lr-Adam", "val/dice", "val/dice_classes", "val/dice/c0"]
+    assert list(curves) == [*first, "val/dice/c1", "val/dice/c2", "train/loss", "train/supervised"]
 
 
 @pytest.mark.parametrize("counted", ["on", "anew"])
