@@ -134,5 +134,5 @@ def test_a_mirror_where_it_is_forbidden_is_refused(rule: MirrorRule) -> None:
     ],
 )
 def test_ranges_are_checked(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="must lie|must be"):
+    with pytest.raises(ValueError, match=r"must (lie|be)"):
         RandomGeometry(**wrong)
