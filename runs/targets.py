@@ -177,9 +177,12 @@ def _import(module_name: str, path: str, place: str) -> types.ModuleType:
     try:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise InputError(f"{place}: {path} needs the package {error.name!r}; install it") from error
-        parent, _, name = error.name.rpartition(".")
+        name = error.name or ""
+        if not f"{module_name}.".startswith(f"{name}."):
+            if name.partition(".")[0] in PACKAGES:
+                raise
+            raise InputError(f"{place}: {path} needs the package {name!r}; install it") from error
+        parent, _, last = name.rpartition(".")
         folders = getattr(sys.modules.get(parent), "__path__", [])
-        near = suggest(name, [info.name for info in pkgutil.iter_modules(folders)])
-        raise InputError(f"{place}: there is no module {error.name}{near}") from error
+        near = suggest(last, [info.name for info in pkgutil.iter_modules(folders)])
+        raise InputError(f"{place}: there is no module {name}{near}") from error
