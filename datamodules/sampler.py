@@ -91,26 +91,25 @@ class StreamSampler(Sampler[Draw]):
         self.streams = tuple(streams)
         self.steps_per_epoch = steps_per_epoch
         self.seed, self.rank, self.world = seed, rank, world
-        self.epoch, self.first_step = 0, 0
+        self.epoch, self.resumed = 0, (0, 0)
         self._blocks: dict[str, tuple[int, Ids]] = {}
 
     def __len__(self) -> int:
         return self.steps_per_epoch
 
     def __iter__(self) -> Iterator[Draw]:
-        epoch, first, self.first_step = self.epoch, self.first_step, 0
+        epoch, first = self.epoch, self.resumed[1] if self.epoch == self.resumed[0] else 0
         return (self.draw(epoch, step) for step in range(first, self.steps_per_epoch))
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch the next iteration draws; Lightning calls it at the start of every epoch."""
-        if epoch != self.epoch:
-            self.epoch, self.first_step = epoch, 0
+        self.epoch = epoch
 
     def resume_from(self, epoch: int, step: int) -> None:
-        """Let the next iteration of ``epoch`` begin at ``step``; later ones are whole again."""
+        """Let every iteration of this epoch begin at ``step``: a loader with workers iterates twice to begin once."""
         if not 0 <= step <= self.steps_per_epoch:
             raise ValueError(f"step={step}: an epoch has {self.steps_per_epoch}")
-        self.epoch, self.first_step = epoch, step
+        self.epoch, self.resumed = epoch, (epoch, step)
 
     def draw(self, epoch: int, step: int) -> Draw:
         """Return the draw of this process at a step of an epoch, whatever was drawn before."""
