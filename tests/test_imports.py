@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,13 @@ def test_the_table_knows_every_package() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert packages - {"benchmarks"} == set(MAY_IMPORT)
     assert "lightning_modules" not in MAY_IMPORT["callbacks"]
+
+
+def test_the_page_shows_the_same_table() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = page.split("| folder | may import |")[1].split("\n\n")[0].splitlines()[2:]
+    table = {row.split("|")[1].strip(" `"): tuple(re.findall(r"`([\w.]+)`", row.split("|")[2])) for row in rows}
+    assert table == {**MAY_IMPORT, "entry points": ENTRY_POINTS_MAY_IMPORT}
 
 
 def test_the_check_sees_a_stranger(tmp_path: Path) -> None:
