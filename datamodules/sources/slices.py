@@ -245,4 +245,4 @@ def _size_and_time(path: Path, where: str) -> str:
         stat = os.stat(path)
     except OSError as error:
         raise InputError(f"{where}: {path} is missing; restore it or take its row out") from error
-    return f"{path} {stat.st_size} {stat.st_mtime_ns}"
+    return f" {stat.st_size} {stat.st_mtime_ns}"
