@@ -10,7 +10,9 @@ from torch import Tensor
 from partial_labels.batch import MAX_CLASSES, UNSURE
 
 ROWS = 256
-"""Every uint8 label has its row while counting, so that no mask is needed; the rows of no class are cut off after."""
+"""Every uint8 label has its row while counting, so that no mask is needed."""
+MANY_RUNS = 0.3
+"""Above this number of runs a pixel (noise, in effect) it is faster to count the pixels themselves."""
 
 
 def joint_histogram(
@@ -19,7 +21,7 @@ def joint_histogram(
     """Count the pixels of each image by (label, prediction).
 
     Intersections, label areas and predicted areas are its diagonal, row sums and column sums, so one pass over the
-    pixels serves all classes, where a one-hot comparison takes C passes. On a CPU the count is numpy's, several times
+    pixels serves all classes, where a one-hot comparison takes C passes. On a CPU the count is numpy's, many times
     faster than torch's.
 
     Args:
@@ -33,29 +35,48 @@ def joint_histogram(
     Raises:
         ValueError: If the shapes differ or an id is not below ``num_classes``.
     """
+    return count_pairs(label, prediction, num_classes)[:, :num_classes].contiguous()
+
+
+def count_pairs(
+    label: UInt8[Tensor, "B H W"], prediction: UInt8[Tensor, "B H W"], num_classes: int
+) -> Int64[Tensor, "B R C"]:
+    """As :func:`joint_histogram`, with one more row, R = C + 1: the ``UNSURE`` pixels."""
     if label.shape != prediction.shape:
         raise ValueError(f"label {tuple(label.shape)} and prediction {tuple(prediction.shape)} differ in shape")
     if not 0 < num_classes <= MAX_CLASSES:
         raise ValueError(f"num_classes={num_classes}: must lie in 1 to {MAX_CLASSES}")
-    if prediction.numel() and int(prediction.amax()) >= num_classes:
+    if not label.numel():
+        return torch.zeros(len(label), num_classes + 1, num_classes, dtype=torch.int64, device=label.device)
+    if int(prediction.amax()) >= num_classes:
         raise ValueError(f"prediction holds class {int(prediction.amax())}; there are {num_classes}")
+    beyond = label - num_classes  # below zero uint8 wraps around, so that only ids of no class come out small
+    if int(beyond.amin()) < UNSURE - num_classes:
+        raise ValueError(f"label holds class {int(beyond.amin()) + num_classes}; there are {num_classes}")
     count = _count_numpy if label.device.type == "cpu" else _count_device
-    rows = count(label.flatten(1), prediction.flatten(1), num_classes)
-    if rows[:, num_classes:UNSURE].any():
-        raise ValueError(f"label holds a class beyond the last, {num_classes - 1}")
-    return rows[:, :num_classes].contiguous()
+    return count(label.flatten(1), prediction.flatten(1), num_classes)
 
 
 def _count_numpy(
     label: UInt8[Tensor, "B P"], prediction: UInt8[Tensor, "B P"], num_classes: int
 ) -> Int64[Tensor, "B R C"]:
-    """Count image by image, so that the keys stay in the processor's cache."""
-    counts = np.empty((len(label), ROWS * num_classes), dtype=np.int64)
-    for row, drawn, predicted in zip(counts, label.numpy(), prediction.numpy(), strict=True):
+    """Count image by image, so that the keys stay in the processor's cache, and by runs of equal pairs.
+
+    Label maps are made of areas, so there are some 20 pixels to a run, and finding the runs is cheaper than counting.
+    """
+    counts = np.empty((len(label), num_classes + 1, num_classes), dtype=np.int64)
+    for out, drawn, predicted in zip(counts, label.numpy(), prediction.numpy(), strict=True):
         key = drawn * np.uint16(num_classes)
         key += predicted
-        row[:] = np.bincount(key, minlength=len(row))
-    return torch.from_numpy(counts).view(len(label), ROWS, num_classes)
+        ends = key[1:] != key[:-1]
+        if np.count_nonzero(ends) > MANY_RUNS * len(key):
+            table = np.bincount(key, minlength=ROWS * num_classes)
+        else:
+            last = np.append(np.flatnonzero(ends), len(key) - 1)
+            table = np.bincount(key[last], weights=np.diff(last, prepend=-1), minlength=ROWS * num_classes)
+        rows = table.reshape(ROWS, num_classes)
+        out[:-1], out[-1] = rows[:num_classes], rows[UNSURE]
+    return torch.from_numpy(counts)
 
 
 def _count_device(
@@ -65,4 +86,5 @@ def _count_device(
     image = torch.arange(len(label), device=label.device)[:, None]
     key = (image * ROWS + label) * num_classes + prediction
     counts = torch.bincount(key.flatten(), minlength=len(label) * ROWS * num_classes)
-    return counts.view(len(label), ROWS, num_classes)
+    rows = counts.view(len(label), ROWS, num_classes)
+    return torch.cat([rows[:, :num_classes], rows[:, UNSURE, None]], dim=1)

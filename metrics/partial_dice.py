@@ -13,9 +13,9 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from metrics.joint_histogram import joint_histogram
+from metrics.joint_histogram import count_pairs
 from metrics.means import Bools, Floats, Ints, mean_over_cases, mean_over_classes, ratio
-from partial_labels.batch import HUMAN, UNSURE, PartialLabelBatch, ValidationBatch
+from partial_labels.batch import HUMAN, PartialLabelBatch, ValidationBatch
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,9 @@ class PartialDice(Metric):
 
     def _count(self, prediction: UInt8[Tensor, "B H W"], batch: PartialLabelBatch) -> Int64[Tensor, "B 3 C"]:
         """Return per case and class the pixels of the intersection, of the label and of the prediction."""
-        label = batch.label.masked_fill(batch.label == UNSURE, 0)
-        joint = joint_histogram(label, prediction, len(self.class_names))
-        return torch.stack([joint.diagonal(dim1=1, dim2=2), joint.sum(dim=2), joint.sum(dim=1)], dim=1)
+        pairs = count_pairs(batch.label, prediction, len(self.class_names))
+        drawn = pairs[:, :-1].sum(dim=2)
+        return torch.stack([pairs.diagonal(dim1=1, dim2=2), drawn, pairs.sum(dim=1)], dim=1)
 
     def compute(self) -> dict[str, Tensor]:
         """Return the figures as float64 scalars on the CPU, NaN where no class has a countable case.

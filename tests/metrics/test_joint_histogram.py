@@ -32,6 +32,15 @@ def test_equals_counting_pixel_by_pixel(classes):
     assert torch.equal(counts, slow(label, prediction, classes))
 
 
+@pytest.mark.parametrize("width", [1, 2, 40])
+def test_areas_are_counted_by_runs(width):
+    """Long runs, that go on over the end of a line, and one that ends with the last pixel."""
+    label, prediction = random_maps(2, 5, shape=(4, 6, width))
+    label, prediction = label.repeat_interleave(8, dim=2), prediction.repeat_interleave(11, dim=2)[:, :, : 8 * width]
+    label[0], prediction[0] = 3, 4
+    assert torch.equal(joint_histogram(label, prediction, 5), slow(label, prediction, 5))
+
+
 @pytest.mark.parametrize("classes", [3, 254])
 def test_both_ways_of_counting_agree(classes):
     label, prediction = (maps.flatten(1) for maps in random_maps(0, classes))
@@ -54,7 +63,7 @@ def test_refuses_ids_outside_the_table(outside):
     good = torch.zeros(1, 2, 2, dtype=torch.uint8)
     bad = good.clone()
     bad[0, 1, 1] = outside
-    with pytest.raises(ValueError, match="label holds"):
+    with pytest.raises(ValueError, match=f"label holds class {outside}"):
         joint_histogram(bad, good, 3)
     with pytest.raises(ValueError, match=f"prediction holds class {outside}"):
         joint_histogram(good, bad, 3)
