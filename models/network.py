@@ -40,9 +40,10 @@ class SegmentationNetwork(nn.Module, ABC):
         Raises:
             ValueError: If a side is not divisible by ``divisor`` or shorter than two of them.
         """
-        if height % self.divisor or width % self.divisor or min(height, width) < 2 * self.divisor:
-            nearest = max(2, round(max(height, width) / self.divisor)) * self.divisor
+        step, least = self.divisor, 2 * self.divisor
+        if height % step or width % step or min(height, width) < least:
+            nearest = max(least, round(max(height, width) / step) * step)
             raise ValueError(
-                f"model {type(self).__name__.lower()} takes sides that {self.divisor} divides, from {2 * self.divisor} on; "
+                f"model {type(self).__name__.lower()} takes sides that {step} divides, {least} or more; "
                 f"{height} x {width} was given: set data.image_size={nearest}"
             )
