@@ -132,6 +132,7 @@ def test_annotations_decide_what_fits() -> None:
         ([1, "a"], list[int | str]),
         ({"_target_": "x.Y"}, int),
         ("anything", Float[Tensor, "B C"]),
+        ({"_target_": "x.Y"}, SigmoidHead),
         ([1], list),
     ]
     misfits: list[tuple[Any, Any]] = [
@@ -150,6 +151,8 @@ def test_annotations_decide_what_fits() -> None:
         ({"a": "b"}, Mapping[str, int]),
         ([1], Mapping[str, int]),
         (3, list),
+        (3, SigmoidHead),
+        ({"a": 3}, Mapping[str, SigmoidHead]),
     ]
     assert [pair for pair in fits if not accepts(*pair)] == []
     assert [pair for pair in misfits if accepts(*pair)] == []
