@@ -1,0 +1,41 @@
+"""What a supervised loss is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from partial_labels.batch import PartialLabelBatch
+
+
+class PartialLoss(nn.Module, ABC):
+    """Compares logits with what is known of a batch.
+
+    Every loss keeps to this:
+
+    - ``IGNORE`` pixels are not counted, neither is an image of which nothing is known.
+    - ``HUMAN`` cells weigh 1, ``TEACHER`` cells the ``weight`` of their image; weights are relative, the loss is a
+      weighted mean. A cell of weight 0 is as if unknown.
+    - Where nothing is known in the whole batch the loss is 0 and so is its gradient.
+
+    What an ``UNKNOWN`` cell may feel differs, and each loss says it. Logits come in fp32 with autocast off;
+    :class:`losses.weighted_sum.WeightedSum` sees to it, since one sum over 256 x 256 pixels overflows fp16.
+    """
+
+    @abstractmethod
+    def forward(self, logits: Float[Tensor, "B K H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
+        """Return the loss, unweighted.
+
+        Args:
+            logits: What the head of this loss needs: C channels for a softmax, C - 1 for sigmoids.
+            batch: Labels of the same size, and statuses.
+        """
+
+
+def weighted_mean(total: Float[Tensor, "..."], weight: Float[Tensor, "..."]) -> Float[Tensor, ""]:
+    """Return ``sum(total) / sum(weight)`` for totals that are already weighted, 0 where there is no weight."""
+    whole = weight.sum()
+    return total.sum() / torch.where(whole > 0, whole, 1)

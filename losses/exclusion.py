@@ -1,0 +1,54 @@
+"""Structures do not overlap: where a human drew one, the others are not, whether anybody examined them or not.
+
+These terms stand beside a masked or marginal loss, which says nothing there of ``UNKNOWN`` classes on their own. The
+idea is the exclusion loss of Shi et al. 2021 (arXiv:2007.03868); both forms here are ``-log p(none of the excluded)``.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from losses.base import PartialLoss, weighted_mean
+from losses.evidence import class_of_pixel, foreground_evidence, rows
+from losses.marginal import surprise_among
+from partial_labels.batch import UNKNOWN, PartialLabelBatch
+
+
+def drawn_by_human(batch: PartialLabelBatch) -> Float[Tensor, "B P"]:
+    """Return 1 where a pixel shows a class that a human examined."""
+    evidence = foreground_evidence(batch)
+    human = evidence.cells[:, 1].gather(1, evidence.channel)
+    return human * (evidence.positive > 0)
+
+
+class SigmoidExclusion(PartialLoss):
+    """Binary cross-entropy against 0 of the ``UNKNOWN`` classes, averaged over the pixels that show a human's class.
+
+    ``UNKNOWN`` cells feel it at those pixels only; known cells feel nothing.
+    """
+
+    def forward(self, logits: Float[Tensor, "B K H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
+        """Return the mean over (pixel, ``UNKNOWN`` class) entries."""
+        drawn = drawn_by_human(batch)[:, None]
+        unknown = (batch.status[:, 1:] == UNKNOWN).float()
+        surprise = (drawn @ F.softplus(rows(logits)))[:, 0]
+        return weighted_mean(surprise * unknown, drawn.sum(dim=2) * unknown)
+
+
+class SoftmaxExclusion(PartialLoss):
+    """``-log`` of 1 minus the summed probability of the ``UNKNOWN`` classes, at the pixels that show a human's class.
+
+    Cross-entropy already asks for the drawn class there and lowers all others alike; this lowers the ``UNKNOWN`` ones
+    once more and asks for the known ones. On a fully examined batch it is 0.
+    """
+
+    def forward(self, logits: Float[Tensor, "B C H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
+        """Return the mean over those pixels."""
+        logits = logits.contiguous()
+        drawn = drawn_by_human(batch)
+        target = class_of_pixel(batch) * (drawn.view_as(batch.label) > 0)
+        among_all = F.cross_entropy(logits, target, reduction="none")
+        among_known = surprise_among(logits, target, batch.status > UNKNOWN)
+        return weighted_mean(drawn * (among_all - among_known).flatten(1), drawn)

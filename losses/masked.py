@@ -1,0 +1,42 @@
+"""Losses for one sigmoid per class, over what is known: the project's default."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from losses.base import PartialLoss, weighted_mean
+from losses.evidence import foreground_evidence, rows
+from losses.soft_dice import SoftDice
+from partial_labels.batch import PartialLabelBatch
+
+
+class MaskedBCE(PartialLoss):
+    """Binary cross-entropy of every class, averaged over the known (pixel, class) entries.
+
+    ``UNKNOWN`` cells feel nothing: their gradient is exactly zero. A certain absence is an image full of negatives.
+    On a fully examined batch this is ``binary_cross_entropy_with_logits``.
+    """
+
+    def forward(self, logits: Float[Tensor, "B K H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
+        """Return the mean; ``softplus(x)`` is the loss of a negative and ``softplus(x) - x`` that of a positive."""
+        evidence = foreground_evidence(batch)
+        pixels = rows(logits)
+        return weighted_mean(
+            evidence.sum_pixels(F.softplus(pixels)) - evidence.sum_positive(pixels),
+            evidence.weight,
+        )
+
+
+class MaskedDice(SoftDice):
+    """Soft Dice of every class over its known pixels, background excluded.
+
+    ``UNKNOWN`` cells feel nothing: their gradient is exactly zero. A certain absence adds to the predicted area and so
+    punishes false positives.
+    """
+
+    def forward(self, logits: Float[Tensor, "B K H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
+        """Return 1 minus the mean Dice."""
+        evidence = foreground_evidence(batch)
+        return self.of_areas(self.areas(rows(logits).sigmoid(), evidence), evidence.cells[:, 0])
