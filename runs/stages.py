@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 GIVEN = (
     *("network", "head", "loss", "optimizer", "schedule", "classes", "mean", "std", "monitor"),
-    *("in_channels", "out_channels", "max_epochs", "run_dir", "callbacks", "loggers"),
+    *("in_channels", "out_channels", "max_epochs", "run_dir", "callbacks", "loggers", "output"),
 )
 """Arguments that the run passes itself, and which a config may therefore lack."""
 

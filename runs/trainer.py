@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,13 @@ from pytorch_lightning.loggers import Logger
 from partial_labels.errors import InputError
 
 log = logging.getLogger(__name__)
+
+KNOWN_NOISE = (
+    ".*does not have many workers.*",  # the cases are in memory; a worker would only copy them
+    ".*is smaller than the logging interval.*",  # figures are epoch means
+    "Experiment logs directory .* exists and is not empty.*",  # it is the run directory, claimed before
+    ".*treespec, LeafSpec.*",  # Lightning's own call
+)
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true")
 
@@ -51,6 +59,7 @@ def make_trainer(
     Raises:
         InputError: If there is no such precision, or the GPU is one that this build of torch has no code for.
     """
+    quiet_lightning()
     if threads is not None:
         torch.set_num_threads(threads)
     on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
@@ -78,6 +87,13 @@ def make_trainer(
         log_every_n_steps=1_000_000,  # figures are epoch means; nothing is written between epochs
         **settings,
     )
+
+
+def quiet_lightning() -> None:
+    """Silence what Lightning says at every start and nobody can act on."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    for message in KNOWN_NOISE:
+        warnings.filterwarnings("ignore", message=message)
 
 
 def resolve_precision(precision: str, on_gpu: bool) -> str:

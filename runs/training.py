@@ -71,9 +71,9 @@ def measure(cfg: DictConfig, data: Any, run_dir: Path, fitted: list[FittedStage]
     for name, checkpoint in (("last", final.last), ("best", final.best)):
         for part in parts:
             key = name if part == "val" else f"{name}_{part}"
-            figures[key] = evaluate(
-                checkpoint, data, cfg.report, run_dir / "evaluation" / key, part=part, trainer=cfg.trainer
-            )
+            report = cfg.report if key == "last" else without_printing(cfg.report)
+            output = run_dir / "evaluation" / key
+            figures[key] = evaluate(checkpoint, data, report, output, part=part, trainer=cfg.trainer)
     return {
         "experiment": cfg.experiment_name,
         "overrides": overrides(),
@@ -95,6 +95,14 @@ def measure(cfg: DictConfig, data: Any, run_dir: Path, fitted: list[FittedStage]
         "store": data.opened.path.name,
         "torch": torch.__version__,
     }
+
+
+def without_printing(report: DictConfig) -> DictConfig:
+    """Return the report's callbacks with the table in the terminal switched off."""
+    quiet = report.copy()
+    if quiet.get("tables"):
+        quiet.tables.show = False
+    return quiet
 
 
 def overrides() -> list[str]:

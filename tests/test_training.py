@@ -1,0 +1,165 @@
+"""The main job as a user runs it, on a few small cases."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+import runs
+from conf.schema import register
+from partial_labels.errors import InputError
+from reports.run_page import write_run_page
+from runs.evaluation import evaluate_command
+from runs.training import train
+
+CONF = str(Path(__file__).parents[1] / "conf")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*num_workers.*"),
+    pytest.mark.filterwarnings("ignore:.*`LearningRateMonitor`.*"),
+]
+
+
+def composed(root, *overrides, config="config"):
+    register()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(CONF, version_base="1.3"):
+        return compose(config, overrides=[f"paths.cache={root}/cache", f"paths.run={root}/run", *overrides])
+
+
+def small_run(folder, *overrides, root=None):
+    """Compose a run of a few seconds on the slices of a folder."""
+    small = ("data.image_size=32", "data.batch_size=4", "data.similarity=1.0", "model.width=4", "model.depth=3")
+    fast = ("trainer=cpu", "trainer.max_epochs=2", "trainer.progress_bar=false", "logger=csv")
+    return composed(root or folder.parent, "data=slices", f"data.root={folder}", *small, *fast, *overrides)
+
+
+@pytest.fixture
+def finished(slices_folder):
+    cfg = small_run(slices_folder)
+    return Path(cfg.paths.run), train(cfg)
+
+
+def test_a_run_leaves_its_directory_complete(finished):
+    run, results = finished
+    page = write_run_page(run)
+    expected = {"config.yaml", "split.csv", "metrics.csv", "results.json", "curves.png", "panels.png", "classes.csv"}
+    assert expected | {"report.html", "checkpoints"} <= {path.name for path in run.iterdir()}
+    assert page.stat().st_size > 10_000
+    assert results["steps"] == 4 and results["cases"]["labeled"] == 6
+    assert {"dice", "dice_volume", "nsd"} <= set(results["figures"]["last"])
+
+
+def test_last_and_best_are_both_kept_and_measured(finished):
+    run, results = finished
+    assert {path.name for path in (run / "checkpoints" / "supervised").iterdir()} == {"last.ckpt", "best.ckpt"}
+    with (run / "metrics.csv").open() as file:
+        curve = [float(row["val/dice"]) for row in csv.DictReader(file) if row.get("val/dice")]
+    assert len(curve) == 2
+    assert results["figures"]["last"]["dice"] == pytest.approx(curve[-1], abs=1e-6)
+    assert results["figures"]["best"]["dice"] == pytest.approx(max(curve), abs=1e-6)
+
+
+def test_evaluate_gives_the_figures_of_the_run(finished, slices_folder):
+    run, results = finished
+    cfg = composed(run.parent, f"checkpoint={run}/checkpoints/supervised/last.ckpt", config="evaluate")
+    figures, output = evaluate_command(cfg)
+    assert figures == pytest.approx(results["figures"]["last"], abs=1e-6, nan_ok=True)
+    assert json.loads((output / "figures.json").read_text()) == pytest.approx(figures, nan_ok=True)
+
+
+def test_evaluate_matches_the_classes_of_other_data_by_name(finished, slices_folder, caplog):
+    run, results = finished
+    (slices_folder / "classes.json").write_text('{"1": "spleen", "2": "Kidney_Left", "3": "kidney_right"}')
+    own = (f"checkpoint={run}/checkpoints/supervised/last.ckpt", "data=slices", f"data.root={slices_folder}")
+    cfg = composed(run.parent, *own, "data.image_size=32", "data.similarity=1.0", config="evaluate")
+    figures, _ = evaluate_command(cfg)
+    assert "leave out: spleen" in caplog.text
+    assert "dice/spleen" not in figures
+    last = results["figures"]["last"]
+    assert figures.get("dice/Kidney_Left") == pytest.approx(last.get("dice/kidney_left"), abs=1e-6)
+
+
+def test_the_native_grid_is_that_of_the_source(slices_folder):
+    cfg = small_run(slices_folder, "data.image_size=16", "model.depth=2")
+    results = train(cfg)
+    checkpoint = f"checkpoint={cfg.paths.run}/checkpoints/supervised/last.ckpt"
+    native, _ = evaluate_command(composed(slices_folder.parent, checkpoint, "native=true", config="evaluate"))
+    assert native.keys() == results["figures"]["last"].keys()
+    assert native["dice"] != results["figures"]["last"]["dice"]
+
+
+def test_a_notebook_gets_network_head_and_classes(finished):
+    run, _ = finished
+    loaded = runs.load(run)
+    assert loaded.classes.names == ("background", "liver", "kidney_left", "kidney_right")
+    assert not loaded.network.training and float(loaded.network.std) > 0
+    prediction = loaded.head.predict(loaded.network(torch.rand(1, 1, 32, 32)))
+    assert prediction.shape == (1, 32, 32) and int(prediction.max()) <= 3
+
+
+@pytest.mark.parametrize("loss", ["masked", "marginal", "marginal_exclusion", "dice", "dice_ce"])
+def test_every_loss_trains(slices_folder, loss):
+    results = train(small_run(slices_folder, f"loss={loss}", "trainer.max_epochs=1"))
+    assert np.isfinite(results["figures"]["last"]["dice"])
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["model=attunet", "scheduler=cosine", "scheduler=plateau", "optimizer=sgd", "data.sampling=rare", "augment=none"],
+)
+def test_every_choice_trains(slices_folder, override):
+    results = train(small_run(slices_folder, "trainer.max_epochs=1", override))
+    assert results["steps"] == 2
+
+
+def test_the_same_seed_gives_the_same_weights(slices_folder, tmp_path):
+    weights = []
+    for name in ("one", "two"):
+        cfg = small_run(slices_folder, root=tmp_path / name)
+        train(cfg)
+        weights.append(runs.load(cfg.paths.run).network.state_dict())
+    assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+
+
+def test_a_network_learns_the_small_cases(slices_folder):
+    results = train(small_run(slices_folder, "trainer.max_epochs=40", "model.width=8", "augment=none"))
+    assert results["figures"]["last"]["dice"] > 0.6
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.image_size=20", "data.image_size="),
+        ("data.val_batch_size=0", "must be at least 1"),
+        ("trainer.precision=8-bit", "trainer.precision=8-bit: choose"),
+        ("optimizer.lr=fast", "optimizer.lr"),
+        ("+model.colour=red", "model.colour"),
+        ("+colour=red", "colour"),
+        ("data.root=nowhere", "nowhere"),
+        ("data.labeled_groups=99", "only 3 training groups"),
+    ],
+)
+def test_wrong_input_is_one_line(slices_folder, override, message):
+    with pytest.raises(InputError) as caught:
+        train(small_run(slices_folder, override))
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_directory_is_used_by_one_run(finished, slices_folder):
+    with pytest.raises(InputError, match="another run lies there"):
+        train(small_run(slices_folder))
+
+
+def test_a_damaged_checkpoint_is_refused(finished):
+    run, _ = finished
+    path = run / "checkpoints" / "supervised" / "last.ckpt"
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(InputError, match="damaged"):
+        runs.load(path)
+    with pytest.raises(InputError, match="no checkpoint"):
+        runs.load(run / "nothing")
