@@ -41,9 +41,10 @@ def open_or_build(source: Source, cache: str | Path, image_size: int | tuple[int
     Raises:
         InputError: If a case contradicts itself or the class table, or the cache cannot be written.
     """
-    size = (image_size, image_size) if isinstance(image_size, int) else (int(image_size[0]), int(image_size[1]))
-    if min(size) < 1 or fit not in ("scale", "pad"):
-        raise InputError(f"image_size={image_size}, fit={fit!r}: give positive sizes, and fit=scale or fit=pad")
+    sides = [image_size] * 2 if isinstance(image_size, int) else list(image_size)
+    if len(sides) != 2 or min(sides) < 1 or fit not in ("scale", "pad"):
+        raise InputError(f"image_size={image_size}, fit={fit!r}: give one or two positive sides, and scale or pad")
+    size = (sides[0], sides[1])
     path = store_path(source, Path(cache), size, fit)
     if not path.exists():
         try:

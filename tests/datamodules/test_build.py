@@ -165,8 +165,9 @@ def test_ignored_pixels_are_no_class(tmp_path):
 def test_an_empty_source_and_odd_sizes_are_refused(tmp_path):
     with pytest.raises(InputError, match="no case"):
         open_or_build(MadeSource(), tmp_path, 8, "scale")
-    with pytest.raises(InputError, match="positive sizes"):
-        open_or_build(MadeSource(made_case()), tmp_path, 0, "scale")
+    for size in (0, (8, -1)):
+        with pytest.raises(InputError, match="positive sides"):
+            open_or_build(MadeSource(made_case()), tmp_path, size, "scale")
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path):

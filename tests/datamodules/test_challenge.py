@@ -13,7 +13,8 @@ from datamodules.build import open_or_build
 from datamodules.sources import challenge_format
 from datamodules.sources.anatomy_classes import ANATOMY_NAMES
 from datamodules.sources.challenge import ChallengeSource
-from datamodules.sources.challenge_format import write_challenge
+from datamodules.sources.challenge_format import export_store, write_challenge
+from datamodules.sources.phantom import PhantomSource
 from partial_labels.batch import HUMAN, IGNORE
 from partial_labels.case_store import CaseRow, CaseStoreWriter, StoreHeader
 from partial_labels.classes import ClassTable
@@ -192,6 +193,22 @@ def test_a_store_written_out_comes_back_the_same(tmp_path):
     assert np.array_equal(store.images, images)
     assert np.array_equal(store.labels, labels)
     assert np.array_equal(store.status[:, 1:] == HUMAN, examined[:, 1:])
+
+
+@pytest.mark.parametrize("structures", [None, ["liver", "kidney_left", "kidney_right", "spleen"]])
+def test_a_phantom_written_out_and_read_back_gives_the_same_store(tmp_path, structures):
+    phantom = open_or_build(
+        PhantomSource(num_slices=20, image_size=48, structures=structures), tmp_path / "cache", 48, "scale"
+    )
+    export_store(phantom, tmp_path / "set")
+    store = open_or_build(ChallengeSource(tmp_path / "set"), tmp_path / "cache", 48, "scale")
+    assert np.array_equal(store.images, phantom.images)
+    assert np.array_equal(store.labels, phantom.labels)
+    assert np.array_equal(store.status, phantom.status)
+    assert store.cases.column("list_rank").tolist() == phantom.cases.column("list_rank").tolist()
+    assert store.classes == phantom.classes
+    assert store.header.left_right_axis == phantom.header.left_right_axis
+    assert store.truth is None
 
 
 def test_what_cannot_be_written_out_is_said_and_nothing_is_left(tmp_path, capsys):
