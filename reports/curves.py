@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from reports.style import GRID, INK, MUTED, SERIES, SMALL, new_figure, quiet, save
+from reports.wording import plain
 
 Floats: TypeAlias = NDArray[np.float64]
 Curve: TypeAlias = tuple[Floats, Floats]
@@ -183,7 +184,7 @@ def _draw_classes(axes: Axes, curves: Mapping[str, Curve]) -> None:
     axes.set_facecolor(GRID)
     axes.imshow(table, vmin=0, vmax=1, cmap="YlGnBu", aspect="auto", interpolation="nearest")
     size = SMALL if len(curves) < 40 else 6.5
-    axes.set_yticks(range(len(curves)), [name.replace("_", " ") for name in curves], fontsize=size)
+    axes.set_yticks(range(len(curves)), [plain(name) for name in curves], fontsize=size)
     shown = np.unique(np.linspace(0, len(at) - 1, min(4, len(at))).round().astype(int))
     axes.set_xticks(shown, [f"{at[i]:.3g}" for i in shown])
     for row, value in enumerate(table[:, -1]):

@@ -16,6 +16,7 @@ from partial_labels.classes import ClassTable
 from reports.canvas import Canvas, ids_in
 from reports.sheet import Sheet
 from reports.style import GRID, INK, MUTED, PAPER, SMALL, TEXT
+from reports.wording import listed, plain
 
 CELL, GAP, MARGIN, HEADER, CAPTION, LINE = 2.5, 0.07, 0.2, 0.25, 0.56, 0.18
 """Inches: width of a picture, between pictures, around the page, above the first row, above a row, a legend's line."""
@@ -116,18 +117,12 @@ def hatch_unexamined(canvas: Canvas, truth: UInt8[np.ndarray, "H W"], status: UI
 
 def unknown_names(status: UInt8[np.ndarray, " C"], classes: ClassTable, length: int = 100) -> str:
     """Name the classes that nobody examined, as many as fit into ``length`` characters."""
-    names = [classes.names[i].replace("_", " ") for i in range(1, len(classes)) if status[i] == UNKNOWN]
+    names = [classes.names[i] for i in range(1, len(classes)) if status[i] == UNKNOWN]
     if not names:
         return "every class examined"
     if len(names) == len(classes) - 1:
         return "no class examined"
-    text = "not examined: "
-    for i, name in enumerate(names):
-        more = f"and {len(names) - i} more"
-        if len(text) + len(name) + len(more) + 2 > length and i > 0:
-            return text + more
-        text += name + (", " if i + 1 < len(names) else "")
-    return text
+    return "not examined: " + listed(names, length - len("not examined: "))
 
 
 def _draw_row(sheet: Sheet, y: float, panel: Panel, classes: ClassTable, titles: Sequence[str]) -> None:
@@ -149,9 +144,7 @@ def _draw_row(sheet: Sheet, y: float, panel: Panel, classes: ClassTable, titles:
 
 
 def _draw_legend(sheet: Sheet, present: Sequence[int], classes: ClassTable, columns: int) -> None:
-    swatches = [
-        Patch(color=[c / 255 for c in classes.colors[i]], label=classes.names[i].replace("_", " ")) for i in present
-    ]
+    swatches = [Patch(color=[c / 255 for c in classes.colors[i]], label=plain(classes.names[i])) for i in present]
     keys = [
         Patch(facecolor="#8a8f94", edgecolor=GRID, hatch="/////", label="there, but not examined"),
         Patch(facecolor=PAPER, edgecolor=INK, linewidth=1.6, label="predicted, not examined"),

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
-from reports.style import INK, TEXT, bare, new_figure, save
+from reports.style import DPI, INK, TEXT, bare, new_figure, save
 
 
 @final
@@ -19,11 +19,12 @@ class Sheet:
     Args:
         width: Inches.
         height: Inches.
+        dpi: Pixels an inch.
     """
 
-    def __init__(self, width: float, height: float) -> None:
+    def __init__(self, width: float, height: float, dpi: int = DPI) -> None:
         self.width, self.height = width, height
-        self.figure = new_figure(width, height)
+        self.figure = new_figure(width, height, dpi=dpi)
 
     def axes(self, x: float, y: float, width: float, height: float) -> Axes:
         """Return axes whose upper left corner lies at (x, y)."""

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import LayoutEngine
 
+from partial_labels.classes import Color
 from reports.files import replacing
 
 PAPER = "#ffffff"
@@ -21,7 +22,7 @@ ABSENT = "#9ccbe3"
 """A cell that a human examined and where the class is not."""
 UNKNOWN_CELL = "#ece9e4"
 """A cell that nobody examined."""
-WRONG = "#d55e00"
+WRONG = "#cc3311"
 """What is false, and is meant to be noticed."""
 
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
@@ -31,9 +32,14 @@ DPI = 144
 TITLE, TEXT, SMALL = 11.0, 9.0, 7.5
 
 
-def new_figure(width: float, height: float, layout: LayoutEngine | None = None) -> Figure:
+def rgb255(color: str) -> Color:
+    """Return a colour of this page as red, green and blue, 0 to 255."""
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+
+
+def new_figure(width: float, height: float, layout: LayoutEngine | None = None, dpi: int = DPI) -> Figure:
     """Return an empty figure of this many inches; no global state of pyplot is touched."""
-    return Figure(figsize=(width, height), dpi=DPI, facecolor=PAPER, layout=layout)
+    return Figure(figsize=(width, height), dpi=dpi, facecolor=PAPER, layout=layout)
 
 
 def quiet(axes: Axes, title: str = "", grid: bool = True, pad: float = 8) -> None:
