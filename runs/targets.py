@@ -96,8 +96,8 @@ def hints(target: Target) -> Mapping[str, Any]:
 def accepts(value: Any, hint: Any) -> bool:
     """Tell whether a plain config value fits an annotation.
 
-    Scalars, Literals, unions and sequences and mappings of them are looked at, and so are our own classes, which only
-    a node gives. Anything else (tensors, protocols) passes, and so does a node, which is still to be built.
+    Scalars, Literals, classes, unions and sequences and mappings of them are looked at. What cannot be told (callables,
+    type variables) passes, and so does a node, which is still to be built.
     """
     if isinstance(value, dict) and "_target_" in value:
         return True
@@ -112,9 +112,10 @@ def accepts(value: Any, hint: Any) -> bool:
         return _accepts_items(value, origin, args)
     if inspect.isclass(origin) and issubclass(origin, Mapping):
         return isinstance(value, dict) and (not args or all(accepts(item, args[-1]) for item in value.values()))
-    if inspect.isclass(hint) and hint.__module__.partition(".")[0] in PACKAGES:
-        return isinstance(value, hint)
-    return True
+    try:
+        return hint is Any or not inspect.isclass(hint) or isinstance(value, hint)
+    except TypeError:  # a protocol that cannot be asked
+        return True
 
 
 def fit(value: Any, hint: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -131,7 +131,9 @@ def test_annotations_decide_what_fits() -> None:
         ({"a": 1}, Mapping[str, int]),
         ([1, "a"], list[int | str]),
         ({"_target_": "x.Y"}, int),
-        ("anything", Float[Tensor, "B C"]),
+        (3, Any),
+        (3, object),
+        ("anything", Callable[[], int]),
         ({"_target_": "x.Y"}, SigmoidHead),
         ([1], list),
     ]
@@ -152,6 +154,8 @@ def test_annotations_decide_what_fits() -> None:
         ([1], Mapping[str, int]),
         (3, list),
         (3, SigmoidHead),
+        ("fast", float | Tensor),
+        ("anything", Float[Tensor, "B C"]),
         ({"a": 3}, Mapping[str, SigmoidHead]),
     ]
     assert [pair for pair in fits if not accepts(*pair)] == []
