@@ -53,9 +53,19 @@ def draw_case(index: int) -> tuple[np.ndarray, np.ndarray]:
     return image.clip(0, 255).astype(np.uint8), truth
 
 
+FOREIGN = (
+    "ignore::beartype.roar.BeartypeDecorHintPep585DeprecationWarning",  # OmegaConf's own base classes
+    "ignore:.*LeafSpec.*:FutureWarning",  # Lightning with torch 2.13
+    "ignore:.*does not have many workers.*:UserWarning",  # Lightning's advice; a memory map needs none
+    "ignore:.*logs directory.*exists and is not empty.*:UserWarning",  # metrics.csv lies in the run directory
+)
+"""Warnings that no change of ours would end; every other one is an error."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Let pass what beartype says about OmegaConf's own base classes; every other warning is an error."""
-    config.addinivalue_line("filterwarnings", "ignore::beartype.roar.BeartypeDecorHintPep585DeprecationWarning")
+    """Let foreign warnings pass."""
+    for line in FOREIGN:
+        config.addinivalue_line("filterwarnings", line)
 
 
 @pytest.fixture
