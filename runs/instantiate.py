@@ -14,7 +14,7 @@ from inspect import Parameter
 from typing import Any, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from partial_labels.errors import InputError
 from runs.targets import accepts, describe, fit, hints, is_library, parameters, resolve, suggest
@@ -159,6 +159,9 @@ def _plain(cfg: Node) -> dict[str, Any]:
     try:
         node = cfg if OmegaConf.is_config(cfg) else OmegaConf.create(dict(cfg), flags={"allow_objects": True})
         return OmegaConf.to_container(node, resolve=True)  # type: ignore[return-value]
+    except InterpolationToMissingValueError as error:
+        key = str(error.msg).partition("Missing mandatory value: ")[2].partition("\n")[0]
+        raise InputError(f"{key} is not set: add {key}=... ({error.full_key} reads it)") from error
     except OmegaConfBaseException as error:
         raise InputError(f"{error.full_key or 'config'}: {str(error.msg or error).splitlines()[0]}") from error
 

@@ -108,7 +108,8 @@ def test_an_unset_value_says_what_to_add() -> None:
     assert error({"data": {"root": "???"}}) == "data.root is not set: add data.root=..."
     assert error({"t": {"_target_": TABLE, "names": "???"}}) == "t.names is not set: add t.names=..."
     check({"t": {"_target_": TABLE, "names": "???", "_partial_": True}})
-    assert error({"data": {"root": "???", "cache": "${data.root}/x"}}).startswith("data")
+    read = error({"data": {"root": "???", "cache": "${data.root}/x"}})
+    assert read == "data.root is not set: add data.root=... (data.cache reads it)"
     assert "nope" in error({"a": "${nope}"})
 
 
