@@ -21,6 +21,7 @@ Floats: TypeAlias = NDArray[np.float64]
 Curve: TypeAlias = tuple[Floats, Floats]
 """Epochs that were over, and the values logged there; both (n,), and n differs from key to key."""
 
+MAIN_LOSSES = ("loss", "supervised", "unsupervised")
 MAIN = ("val/dice", "val/dice_volume", "val/dice_truth", "val/dice_pessimistic")
 COLUMNS = 5
 """Entries in a line of a legend."""
@@ -98,10 +99,20 @@ def _stages(metrics_csv: Path) -> list[list[dict[str, float]]]:
 
 
 def loss_curves(curves: Mapping[str, Curve]) -> dict[str, Curve]:
-    """Return the training losses by their short names; of one logged both per step and per epoch, the latter."""
-    found = {key: curve for key, curve in curves.items() if key.startswith("train/")}
-    doubled = {key for key in found if key.endswith("_step") and key.removesuffix("_step") + "_epoch" in found}
-    return {key.removeprefix("train/").removesuffix("_epoch"): c for key, c in found.items() if key not in doubled}
+    """Return the training losses by their short names, the sum first.
+
+    Of a loss logged both per step and per epoch the latter is taken; one that is zero throughout, or the same as one
+    before it (the supervised part where there is no other), is left out.
+    """
+    found = {key.removeprefix("train/"): curve for key, curve in curves.items() if key.startswith("train/")}
+    doubled = {name for name in found if name.endswith("_step") and name.removesuffix("_step") + "_epoch" in found}
+    named = {name.removesuffix("_epoch"): curve for name, curve in found.items() if name not in doubled}
+    kept: dict[str, Curve] = {}
+    for name in sorted(named, key=lambda name: MAIN_LOSSES.index(name) if name in MAIN_LOSSES else len(MAIN_LOSSES)):
+        values = named[name][1]
+        if values.any() and not any(np.array_equal(values, other) for _, other in kept.values()):
+            kept[name] = named[name]
+    return kept
 
 
 def dice_curves(curves: Mapping[str, Curve]) -> dict[str, Curve]:

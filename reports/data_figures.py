@@ -77,7 +77,9 @@ def draw_examined(
     axes.set_xticks((edges[1:] + edges[:-1]) / 2, labels, fontsize=SMALL)
     keys = zip((PRESENT, ABSENT, UNKNOWN_CELL), ("examined, present", "examined, absent", "not examined"), strict=True)
     handles = [Patch(color=color, label=label) for color, label in keys]
-    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=SMALL)
+    axes.legend(
+        handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=SMALL, labelcolor=INK
+    )
     return save(figure, output)
 
 

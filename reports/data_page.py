@@ -152,13 +152,13 @@ def _duplicates(
 def _grid(store: CaseStore, scratch: Path) -> str:
     header = store.header
     spacing = f"{header.spacing_mm[0]:.3g} x {header.spacing_mm[1]:.3g} mm" if header.spacing_mm else "not known"
-    axis = header.left_right_axis
+    axis, names = header.left_right_axis, store.classes.names
     facts = {
         "size": f"{header.size[0]} x {header.size[1]} pixels ({header.fit})",
         "spacing": spacing,
         "stored as": f"{header.image_dtype}, intensity = stored x {header.slope:.6g} + {header.intercept:.6g}",
         "left and right": "no axis given: mirrors stay off" if axis == "none" else f"lie along the {axis}",
-        "pairs": store.classes.describe_pairs(),
+        "exchanged by a mirror": ", ".join(f"{names[a]} / {names[b]}" for a, b in store.classes.pairs) or "no class",
     }
     body = document.facts(facts)
     sides = figures.draw_sides(store, scratch / "sides.png")

@@ -63,9 +63,18 @@ def test_curves_go_to_their_charts_under_short_names():
         "val/dice_classes",
     )
     curves = {key: one for key in (*keys, "val/dice/liver", "val_student/dice", "val_student/dice/liver", "lr-SGD")}
-    assert list(loss_curves(curves)) == ["loss", "supervised"]
+    assert list(loss_curves(curves)) == ["loss"]
     assert list(dice_curves(curves)) == ["dice", "volume", "student"]
     assert list(class_curves(curves)) == ["liver"]
+
+
+def test_losses_that_say_nothing_are_left_out():
+    at = np.array([0.0, 1.0])
+    values = {"bce": [1.0, 2.0], "loss": [3.0, 3.0], "supervised": [3.0, 3.0], "unsupervised": [0.0, 0.0]}
+    curves = {f"train/{name}": (at, np.array(v)) for name, v in values.items()}
+    assert list(loss_curves(curves)) == ["loss", "bce"]
+    curves["train/supervised"] = (at, np.array([3.0, 2.9]))
+    assert list(loss_curves(curves)) == ["loss", "supervised", "bce"]
 
 
 def test_classes_are_sorted_by_their_last_dice_and_never_counted_ones_come_last():
