@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from losses.base import PartialLoss, weighted_mean
-from losses.evidence import class_of_pixel, foreground_evidence, rows
+from losses.evidence import naive_evidence, rows, soft_areas
 from partial_labels.batch import PartialLabelBatch
 
 EPSILON = 1e-6
@@ -20,21 +20,16 @@ class ReportDice(PartialLoss):
     """Softmax Dice of all channels, background included, pooled over batch and pixels.
 
     As in the report that this project started from: 1 minus the mean of ``2 sum(p t) / (sum p + sum t + 1e-6)``. A
-    class that no image of the batch shows has Dice 0 and nearly no gradient.
+    class that no image of the batch shows has Dice 0 and no gradient.
     """
 
     def forward(self, logits: Float[Tensor, "B C H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
         """Return 1 minus the mean Dice."""
-        probs = rows(logits.contiguous().softmax(dim=1))
-        weight = foreground_evidence(batch).pixel_weight
-        target = class_of_pixel(batch).flatten(1)
-        at_target = probs.gather(2, target[:, :, None])[:, :, 0]
-        empty = probs.new_zeros(probs.shape[2])
-        overlap = empty.scatter_add(0, target.flatten(), (weight * at_target).flatten())
-        labeled = empty.scatter_add(0, target.flatten(), weight.flatten())
-        predicted = (weight[:, None] @ probs).sum(dim=(0, 1))
+        evidence = naive_evidence(batch)
+        areas = soft_areas(rows(logits.contiguous().softmax(dim=1)), evidence)
+        overlap, predicted, labeled = (area.sum(dim=0) for area in areas)
         loss = 1 - (2 * overlap / (predicted + labeled + EPSILON)).mean()
-        return loss * (weight.sum() > 0)
+        return loss * (labeled.sum() > 0)
 
 
 class NaiveCE(PartialLoss):
@@ -42,6 +37,7 @@ class NaiveCE(PartialLoss):
 
     def forward(self, logits: Float[Tensor, "B C H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
         """Return the mean over pixels."""
-        weight = foreground_evidence(batch).pixel_weight
-        surprise = F.cross_entropy(logits.contiguous(), class_of_pixel(batch), reduction="none").flatten(1)
-        return weighted_mean(weight * surprise, weight)
+        evidence = naive_evidence(batch)
+        target = evidence.channel.view_as(batch.label)
+        surprise = F.cross_entropy(logits.contiguous(), target, reduction="none").flatten(1)
+        return weighted_mean(evidence.positive * surprise, evidence.positive)

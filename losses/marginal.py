@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from losses.base import PartialLoss, weighted_mean
-from losses.evidence import Evidence, class_of_pixel, foreground_evidence, rows
-from losses.soft_dice import Areas, SoftDice
+from losses.evidence import Areas, Evidence, class_of_pixel, foreground_evidence, rows, soft_areas
+from losses.soft_dice import SoftDice
 from partial_labels.batch import HUMAN, TEACHER, UNKNOWN, UNSURE, PartialLabelBatch
 
 
@@ -73,8 +73,8 @@ class MarginalDice(SoftDice):
         """Return 1 minus the mean Dice."""
         evidence = foreground_evidence(batch)
         probs = rows(logits.contiguous().softmax(dim=1))
-        merged, known = self.merged_areas(probs, evidence), self.areas(probs[:, :, 1:], evidence)
-        areas = Areas(*(torch.cat(pair, dim=1) for pair in zip(merged, known, strict=True)))
+        merged, known = self.merged_areas(probs, evidence), soft_areas(probs, evidence.with_background())
+        areas = Areas(*(torch.cat([m, k[:, 1:]], dim=1) for m, k in zip(merged, known, strict=True)))
         weight = evidence.cells[:, 0]
         return self.of_areas(areas, torch.cat([weight.amax(dim=1, keepdim=True), weight], dim=1))
 

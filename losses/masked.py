@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from losses.base import PartialLoss, weighted_mean
-from losses.evidence import foreground_evidence, rows
+from losses.evidence import foreground_evidence, rows, soft_areas
 from losses.soft_dice import SoftDice
 from partial_labels.batch import PartialLabelBatch
 
@@ -20,13 +21,12 @@ class MaskedBCE(PartialLoss):
     """
 
     def forward(self, logits: Float[Tensor, "B K H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
-        """Return the mean; ``softplus(x)`` is the loss of a negative and ``softplus(x) - x`` that of a positive."""
+        """Return the mean of ``softplus(x)`` over negative and of ``softplus(-x)`` over positive entries."""
         evidence = foreground_evidence(batch)
         pixels = rows(logits)
-        return weighted_mean(
-            evidence.sum_pixels(F.softplus(pixels)) - evidence.sum_positive(pixels),
-            evidence.weight,
-        )
+        at_class = torch.where(evidence.positive > 0, -1.0, 1.0).to(pixels.dtype)
+        sign = torch.ones_like(pixels).scatter_(2, evidence.channel[:, :, None], at_class[:, :, None])
+        return weighted_mean(evidence.sum_pixels(F.softplus(sign * pixels)), evidence.weight)
 
 
 class MaskedDice(SoftDice):
@@ -39,4 +39,4 @@ class MaskedDice(SoftDice):
     def forward(self, logits: Float[Tensor, "B K H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
         """Return 1 minus the mean Dice."""
         evidence = foreground_evidence(batch)
-        return self.of_areas(self.areas(rows(logits).sigmoid(), evidence), evidence.cells[:, 0])
+        return self.of_areas(soft_areas(rows(logits).sigmoid(), evidence), evidence.cells[:, 0])

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC
-from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
 
 from losses.base import PartialLoss, weighted_mean
-from losses.evidence import Evidence
-
-
-class Areas(NamedTuple):
-    """Areas in pixels, one for each (image, class) cell, weighted."""
-
-    overlap: Float[Tensor, "B K"]
-    predicted: Float[Tensor, "B K"]
-    labeled: Float[Tensor, "B K"]
+from losses.evidence import Areas
 
 
 class SoftDice(PartialLoss, ABC):
@@ -42,11 +33,6 @@ class SoftDice(PartialLoss, ABC):
             raise ValueError(f"loss: smooth={smooth}: must be above 0 pixels")
         self.pool_batch = pool_batch
         self.smooth = smooth
-
-    @staticmethod
-    def areas(probs: Float[Tensor, "B P K"], evidence: Evidence) -> Areas:
-        """Return the areas over the known pixels of each class."""
-        return Areas(evidence.sum_positive(probs), evidence.sum_pixels(probs), evidence.count_positive())
 
     def of_areas(self, areas: Areas, weight: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
         """Return the loss, a mean weighted by cell or, if pooled, by the best-known cell of each class."""

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from losses.evidence import Areas, foreground_evidence, rows, soft_areas
+from partial_labels.batch import HUMAN, TEACHER, UNSURE, known_pixels, one_hot_label
+
+random_batches = settings(max_examples=25, deadline=None)(given(seed=st.integers(0, 10_000)))
+
+
+def entry_weights(batch):
+    """The weight of every foreground entry, (B, P, K), from the project's definition of what is known."""
+    known = known_pixels(batch.label, batch.status).float()
+    human = (batch.status == HUMAN).float()
+    scale = human + (batch.status == TEACHER) * batch.weight[:, None]
+    return rows(known * scale[:, :, None, None])[:, :, 1:]
+
+
+@random_batches
+def test_factors_multiply_to_the_known_pixels(make_batch, seed):
+    batch = make_batch(seed)
+    evidence = foreground_evidence(batch)
+    entries = torch.einsum("bnp,bnk->bpk", evidence.pixels, evidence.cells)
+    torch.testing.assert_close(entries, entry_weights(batch))
+    torch.testing.assert_close(evidence.weight, entry_weights(batch).sum(dim=1))
+    torch.testing.assert_close(evidence.pixel_weight, entry_weights(batch).amax(dim=2))
+
+
+@random_batches
+def test_sums_are_those_of_masks(make_batch, seed):
+    batch = make_batch(seed)
+    evidence = foreground_evidence(batch)
+    values = torch.randn(4, 48, 4, generator=torch.Generator().manual_seed(seed), requires_grad=True)
+    weight = entry_weights(batch)
+    positive = weight * rows(one_hot_label(batch.label, 5)[:, 1:].float())
+    areas = soft_areas(values, evidence)
+    slow = Areas((values * positive).sum(dim=1), (values * weight).sum(dim=1), positive.sum(dim=1))
+    torch.testing.assert_close(areas, slow)
+    torch.testing.assert_close(evidence.sum_pixels(values), slow.predicted)
+    (felt,) = torch.autograd.grad((areas.overlap.sin() + areas.predicted.cos()).sum(), values)
+    (expected,) = torch.autograd.grad((slow.overlap.sin() + slow.predicted.cos()).sum(), values)
+    torch.testing.assert_close(felt, expected)
+
+
+def test_a_label_whose_cell_is_unknown_says_nothing(make_batch):
+    batch = make_batch(statuses=(0,), odd=False)
+    batch.label[0, 0, 0] = 3
+    assert foreground_evidence(batch).positive.sum() == 0
+
+
+def test_unsure_pixels_of_an_image_that_only_a_teacher_saw_say_nothing(make_batch):
+    batch = make_batch(statuses=(TEACHER,))
+    unsure = batch.label.flatten(1) == UNSURE
+    assert unsure.any()
+    assert foreground_evidence(batch).pixel_weight[unsure].sum() == 0
