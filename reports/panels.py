@@ -49,9 +49,10 @@ def draw_panels(panels: Sequence[Panel], classes: ClassTable, output: Path) -> P
     """Draw one row a case, so that what nobody examined never looks like background or like an error.
 
     In the annotation, structures that nobody examined are hatched grey where the truth is known, and named in the
-    row's caption. In the prediction, classes that were examined are filled and the others only outlined.
+    row's caption. In the prediction, classes that were examined are filled and the others only outlined. The truth has
+    a column only where it shows more than the annotation.
     """
-    with_truth = any(panel.truth is not None for panel in panels)
+    with_truth = any(panel.truth is not None and not np.array_equal(panel.truth, panel.label) for panel in panels)
     titles = (
         ("image", "annotation", "full truth", "prediction") if with_truth else ("image", "annotation", "prediction")
     )

@@ -89,11 +89,13 @@ def test_the_sheet_grows_with_the_cases_and_is_a_valid_picture(tmp_path, num, si
     assert sorted(p.name for p in tmp_path.iterdir()) == ["one.png", "two.png"]
 
 
-def test_without_any_truth_its_column_is_left_out(tmp_path):
-    with_truth = draw_panels([make_panel()], classes(4), tmp_path / "a.png")
-    without = draw_panels([make_panel(truth=False)], classes(4), tmp_path / "b.png")
-    with Image.open(with_truth) as four, Image.open(without) as three:
-        assert three.width < four.width
+def test_a_truth_that_is_not_there_or_shows_no_more_has_no_column(tmp_path):
+    def width(panel: Panel) -> int:
+        with Image.open(draw_panels([panel], classes(4), tmp_path / "panels.png")) as picture:
+            return picture.width
+
+    panel = make_panel()
+    assert width(make_panel(truth=False)) == width(make_panel(label=panel.truth)) < width(panel)
 
 
 def test_no_case_and_reserved_labels_still_give_a_picture(tmp_path):
