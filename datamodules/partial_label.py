@@ -39,7 +39,8 @@ class PartialLabelDataModule(pl.LightningDataModule):
     Args:
         source: Gives the cases; read once, then the store in ``cache`` is opened.
         cache: Folder of the stores that were built.
-        root: Where the source's files lie, for messages; the source's own ``root`` reads it.
+        root: The source's own key, lifted here so that it is typed as ``data.root=``; the conf hands it on.
+        assume_all_examined: Likewise, where the source knows it.
         image_size: Side of the stored slices in pixels, or (H, W).
         fit: How slices of another size are brought to it: ``scale`` or ``pad``.
         split_seed: Seeds the split, the choice of labeled cases and of hidden classes. The same for every ``seed``,
@@ -69,6 +70,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
         source: Source,
         cache: str,
         root: str | None = None,
+        assume_all_examined: bool = False,
         image_size: int | list[int] = 256,
         fit: Literal["scale", "pad"] = "scale",
         split_seed: int = 0,
@@ -93,7 +95,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
         super().__init__()
         if batch_size < 1 or val_batch_size < 1 or unlabeled_batch_size < 0:
             raise ValueError(f"batch_size={batch_size}, val_batch_size={val_batch_size}: must be at least 1")
-        self.source, self.cache, self.root = source, Path(cache), root
+        self.source, self.cache = source, Path(cache)
         self.image_size = (image_size, image_size) if isinstance(image_size, int) else (image_size[0], image_size[1])
         self.fit: Literal["scale", "pad"] = fit
         self.split_seed, self.val_fraction, self.similarity = split_seed, val_fraction, similarity
@@ -105,24 +107,32 @@ class PartialLabelDataModule(pl.LightningDataModule):
         self.sampling, self.num_workers, self.device_cache = sampling, num_workers, device_cache
         self.weak, self.seed = weak, seed
         self.store: CaseStore | None = None
+        self.split: Split | None = None
         self.resident: ResidentCases | None = None
 
-    def setup(self, stage: str | None = None) -> None:
-        """Open or build the store, split it, and hide what the simulation hides; once."""
-        if self.store is not None:
+    @property
+    def opened(self) -> CaseStore:
+        """The store, built at first sight."""
+        if self.store is None:
+            self.store = open_or_build(self.source, self.cache, self.image_size, self.fit)
+        return self.store
+
+    def setup(self, stage: str | None = None, split_file: Path | None = None) -> None:
+        """Split the cases and hide what the simulation hides; once.
+
+        Args:
+            stage: Lightning's; all stages are set up the same.
+            split_file: The ``split.csv`` of a run, to use its split instead of drawing one.
+
+        Raises:
+            InputError: If the source contradicts itself or leaves a part empty.
+        """
+        if self.split is not None:
             return
-        store = open_or_build(self.source, self.cache, self.image_size, self.fit)
-        self.split: Split = make_split(
-            store,
-            val_fraction=self.val_fraction,
-            folds=self.folds,
-            fold=self.fold,
-            similarity=self.similarity,
-            seed=self.split_seed,
-        )
-        self.store = store
-        self.shown = self._shown_labels(store)
+        store = self.opened
+        self.split = self._draw_split(store) if split_file is None else Split.read(split_file, store.cases)
         train = self.split.train
+        self.shown = self._shown_labels(store, train)
         labeled = has_labels(self.shown.status[train])
         self.labeled, self.unlabeled = train[labeled], train[~labeled]
         if self.unlabeled_batch_size and not len(self.unlabeled):
@@ -133,12 +143,22 @@ class PartialLabelDataModule(pl.LightningDataModule):
         self.cases = TrainingCases(store, self.shown)
         self.mirror = MirrorRule(store.header.left_right_axis, store.classes.mirror)
 
-    def _shown_labels(self, store: CaseStore) -> ShownLabels:
+    def _draw_split(self, store: CaseStore) -> Split:
+        return make_split(
+            store,
+            val_fraction=self.val_fraction,
+            folds=self.folds,
+            fold=self.fold,
+            similarity=self.similarity,
+            seed=self.split_seed,
+        )
+
+    def _shown_labels(self, store: CaseStore, train: Ids) -> ShownLabels:
         """Decide what training may see: labeled cases are chosen first, then classes are hidden in them."""
         labeled = select_labeled(
             store.cases,
             store.status,
-            self.split.train,
+            train,
             labeled_groups=self.labeled_groups,
             labeled_fraction=self.labeled_fraction,
             labeled_first=self.labeled_first,
@@ -151,28 +171,22 @@ class PartialLabelDataModule(pl.LightningDataModule):
         )
 
     @property
-    def opened(self) -> CaseStore:
-        """The store, after :meth:`setup`."""
-        if self.store is None:
-            raise RuntimeError("setup() has not run yet")
-        return self.store
-
-    @property
     def steps_per_epoch(self) -> int:
         """Micro-batches an epoch."""
         return self.given_steps_per_epoch or -(-len(self.labeled) // self.batch_size)
 
     def intensity_statistics(self) -> tuple[float, float]:
         """Return mean and standard deviation of the training cases, for the network's first layer."""
-        mean, std = mean_and_std(self.opened, self.split.train)
+        mean, std = mean_and_std(self.opened, self.part("train"))
         if not std > 0:
             raise InputError(f"{self.opened.header.name}: every training image is constant; check the source's files")
         return mean, std
 
     def part(self, name: str) -> Ids:
-        """Return the cases of ``train``, ``val``, ``test`` or ``all``."""
+        """Return the cases of ``train``, ``val``, ``test``, or of ``all``, which needs no split."""
         if name == "all":
             return np.arange(len(self.opened), dtype=np.int64)
+        self.setup()
         ids: Ids = getattr(self.split, name)
         if not len(ids):
             raise InputError(f"{self.opened.header.name}: the split has no {name} cases; choose another part")
@@ -254,11 +268,12 @@ class PartialLabelDataModule(pl.LightningDataModule):
         device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
         if self.resident is not None or self.device_cache is False:
             return
+        train = self.part("train")
         if self.device_cache == "auto":
             if device.type != "cuda":
                 return
             free, _ = torch.cuda.mem_get_info(device)
-            if ResidentCases.bytes_needed(self.opened, len(self.split.train)) > free // 4:
+            if ResidentCases.bytes_needed(self.opened, len(train)) > free // 4:
                 return
-        self.resident = ResidentCases(self.cases, self.split.train, device)
-        log.info("%d training cases are kept on %s", len(self.split.train), device)
+        self.resident = ResidentCases(self.cases, train, device)
+        log.info("%d training cases are kept on %s", len(train), device)

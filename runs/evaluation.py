@@ -48,7 +48,6 @@ def evaluate(
     Returns:
         The figures under their log keys without a prefix: ``dice``, ``dice_volume``, ``hd95_mm``, ...
     """
-    data.setup()
     store = data.opened
     loaded = load(checkpoint, network)
     matched = loaded.classes.match(store.classes)
@@ -103,10 +102,12 @@ def evaluate_command(cfg: DictConfig) -> tuple[dict[str, float], Path]:
     own = cfg.data is None
     node = content.config.data if own else cfg.data
     data = build(node, where="data")
-    data.setup()
+    run = run_directory_of(content.checkpoint)
+    split = run / "split.csv"
     if not own:
         report_classes(content.classes, data.opened.classes)
-    run = run_directory_of(content.checkpoint)
+    elif split.exists():
+        data.setup(split_file=split)
     output = (
         Path(cfg.output)
         if cfg.output

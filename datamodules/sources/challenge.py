@@ -108,7 +108,7 @@ class ChallengeSource(Source):
                 return None
             raise InputError(
                 f"{path} is missing: nobody knows which classes were examined, and every class not drawn would be "
-                "taken as absent; download it, or set data.source.assume_all_examined=true to go on like that"
+                "taken as absent; download it, or set data.assume_all_examined=true to go on like that"
             )
         return read_list(path, len(self.images), len(self.classes))
 
