@@ -115,7 +115,8 @@ def _check_node(node: Mapping[str, Any], where: str, given: frozenset[str]) -> N
             raise InputError(f"{path}: {name} has no argument {key!r}{suggest(str(key), named)}")
         unset = value == MISSING or (value is None and named[key].default is None)
         if not unset and not accepts(value, kinds.get(key, Any)):
-            raise InputError(f"{path}={value!r}: {name} takes {describe(kinds[key])} here")
+            shown = "null" if value is None else repr(value)
+            raise InputError(f"{path}={shown}: {name} takes {describe(kinds[key])} here")
     lacking = [key for key, p in named.items() if p.default is Parameter.empty and key not in {*node, *given}]
     if lacking and not node.get("_partial_", False):
         path = _join(where, lacking[0])

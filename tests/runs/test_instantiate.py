@@ -116,7 +116,8 @@ def test_an_unset_value_says_what_to_add() -> None:
 @pytest.mark.parametrize("value", [True, "0.5", "half", [0.5], {"a": 1}, None])
 def test_an_ill_typed_scalar_is_told(value: Any) -> None:
     message = error({"head": {"_target_": SIGMOID, "threshold": value}})
-    assert message == f"head.threshold={value!r}: {SIGMOID} takes float here"
+    shown = "null" if value is None else repr(value)
+    assert message == f"head.threshold={shown}: {SIGMOID} takes float here"
 
 
 def test_annotations_decide_what_fits() -> None:
