@@ -14,6 +14,7 @@ from partial_labels.case_store import CaseStore
 from reports import data_figures as figures
 from reports import document
 from reports.document import Section
+from reports.examined_matrix import draw_examined
 from reports.page import part_table
 
 MOST = 4
@@ -54,7 +55,7 @@ def write_data_page(
             Section("Classes", class_table(store, parts, status, pixels)),
             Section("Split", part_table(part_sizes(store, parts, status))),
             Section("Near-duplicates", _duplicates(store, cluster, crossing, scratch)),
-            Section("Grid and grey values", _grid(store, scratch)),
+            Section("Grid and grey values", _grid(store, present, scratch)),
             Section("What training sees", _samples(samples, store, scratch)),
         ]
     subtitle = f"{len(store)} cases, {len(store.classes) - 1} classes"
@@ -119,7 +120,7 @@ def _examined(
         f"{int(present[:, 1:].sum())} show the class, {int((known & ~present[:, 1:]).sum())} certainly do not. "
         f"Of the other {int((~known).sum())} nothing is known, and nothing is claimed."
     )
-    png = figures.draw_examined(status, present, parts, store.classes, scratch / "examined.png")
+    png = draw_examined(status, present, parts, store.classes, scratch / "examined.png")
     return document.paragraph(text) + document.picture(png, "Examined matrix: classes by cases")
 
 
@@ -149,7 +150,7 @@ def _duplicates(
     return body + document.picture(figures.draw_cases(store, lines, scratch / "clusters.png"), "Near-duplicates")
 
 
-def _grid(store: CaseStore, scratch: Path) -> str:
+def _grid(store: CaseStore, present: Bool[np.ndarray, "N C"], scratch: Path) -> str:
     header = store.header
     spacing = f"{header.spacing_mm[0]:.3g} x {header.spacing_mm[1]:.3g} mm" if header.spacing_mm else "not known"
     axis, names = header.left_right_axis, store.classes.names
@@ -161,7 +162,7 @@ def _grid(store: CaseStore, scratch: Path) -> str:
         "exchanged by a mirror": ", ".join(f"{names[a]} / {names[b]}" for a, b in store.classes.pairs) or "no class",
     }
     body = document.facts(facts)
-    sides = figures.draw_sides(store, scratch / "sides.png")
+    sides = figures.draw_sides(store, present, scratch / "sides.png")
     if sides:
         body += document.paragraph(f"Left structures are blue, right ones orange; they must part along the {axis}.")
         body += document.picture(sides, "Left and right structures")

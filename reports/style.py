@@ -29,6 +29,8 @@ SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f
 """Okabe and Ito's colours (Color Universal Design, 2008), most contrasting first."""
 
 DPI = 144
+PAGE_WIDTH = 9.6
+"""Inches: width of a picture that fills a page."""
 TITLE, TEXT, SMALL = 11.0, 9.0, 7.5
 
 
