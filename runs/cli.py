@@ -46,6 +46,9 @@ def run_cli(main: Main, config_name: str, config_path: str = "conf") -> None:
         hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(task)()
     except JobFailedError:
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)  # what shells expect after Ctrl-C
     except (InputError, HydraException, OmegaConfBaseException) as error:
         if _debug():
             raise

@@ -33,6 +33,8 @@ def main(cfg):
         raise InputError("seed=1: try another")
     if cfg.seed == 2:
         raise RuntimeError("a bug")
+    if cfg.seed == 4:
+        raise KeyboardInterrupt
     print("ran", cfg.seed)
 
 
@@ -82,6 +84,11 @@ def run(app: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
 def test_wrong_input_is_one_line_and_exit_code_1(app: Path, override: str, line: str) -> None:
     result = run(app, override)
     assert (result.returncode, result.stderr, result.stdout) == (1, line + "\n", "")
+
+
+def test_an_interrupt_is_no_error(app: Path) -> None:
+    result = run(app, "seed=4")
+    assert (result.returncode, result.stderr) == (130, "interrupted\n")
 
 
 def test_debug_and_bugs_show_a_traceback(app: Path) -> None:
