@@ -6,32 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64, UInt8
-from matplotlib.colors import to_rgb
+from jaxtyping import Bool, Float
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.patches import Patch
 
-from partial_labels.batch import IGNORE, UNKNOWN, PartialLabelBatch
+from partial_labels.batch import IGNORE, PartialLabelBatch
 from partial_labels.case_store import CaseStore
-from partial_labels.classes import ClassTable
 from reports.canvas import Canvas
 from reports.panels import paint
 from reports.sheet import Sheet
-from reports.style import (
-    ABSENT,
-    INK,
-    MUTED,
-    PRESENT,
-    SERIES,
-    SMALL,
-    TEXT,
-    UNKNOWN_CELL,
-    new_figure,
-    quiet,
-    rgb255,
-    save,
-)
-from reports.wording import plain
+from reports.style import INK, MUTED, PAGE_WIDTH, SERIES, SMALL, TEXT, new_figure, quiet, rgb255, save
 
 SAMPLED = 200
 """Images of which the grey values are counted."""

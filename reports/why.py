@@ -5,19 +5,17 @@ from __future__ import annotations
 import argparse
 import itertools
 import textwrap
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
-from partial_labels.batch import HUMAN
 from partial_labels.case_store import CaseStore
-from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
-from reports.canvas import Canvas, ids_in
+from reports.canvas import Canvas
+from reports.known_slice import VISIBLE, Slice, case_named, centre, choose_case, read_slice
 from reports.sheet import Sheet
 from reports.style import INK, PAPER, PRESENT, SMALL, TEXT, WRONG, rgb255
 from reports.wording import listed, plain

@@ -100,7 +100,7 @@ def test_a_store_without_labels_still_has_a_page(small_store, tmp_path):
     none = dict(
         status=np.zeros_like(small_store.status), parts={"train": np.arange(12)}, samples=samples(small_store, [8])
     )
-    assert len(write(small_store, tmp_path, **none).sources) == 5
+    assert len(write(small_store, tmp_path, **none).sources) == 4
 
 
 def test_part_sizes_count_groups_and_labels(small_store):

@@ -10,7 +10,8 @@ from partial_labels.case_store import CaseRow, CaseStore, CaseStoreWriter, Store
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 from reports.canvas import Canvas
-from reports.why import Slice, _as_background, _masked, centre, choose_case, draw_why, main, read_slice
+from reports.known_slice import Slice, centre, choose_case, read_slice
+from reports.why import _as_background, _masked, draw_why, main
 
 CLASSES = ClassTable.from_foreground(["liver", "kidney_left", "kidney_right"])
 
