@@ -1,0 +1,90 @@
+import logging
+from unittest.mock import create_autospec
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from callbacks.guards import CollapseReport, NonFiniteGuard
+from partial_labels.batch import PartialLabelBatch
+from partial_labels.errors import InputError
+
+pytestmark = [pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*logging interval.*")]
+
+
+class Slope(pl.LightningModule):
+    """Multiplies images by one weight; spoils the loss or the weight at a step."""
+
+    def __init__(self, spoil_loss_at=None, spoil_weight_at=None):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(()))
+        self.spoil_loss_at, self.spoil_weight_at = spoil_loss_at, spoil_weight_at
+
+    def training_step(self, batch, batch_idx):
+        loss = (self.weight * batch.image).mean()
+        return loss * float("nan") if batch_idx == self.spoil_loss_at else loss
+
+    def on_before_zero_grad(self, optimizer):
+        if self.trainer.global_step == self.spoil_weight_at:
+            self.weight.data.fill_(float("inf"))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=1e-3)
+
+
+def batches(count=8):
+    return [
+        PartialLabelBatch(
+            torch.rand(2, 1, 4, 4),
+            torch.zeros(2, 4, 4, dtype=torch.uint8),
+            torch.ones(2, 3, dtype=torch.uint8),
+            torch.ones(2),
+            torch.tensor([2 * i, 2 * i + 1]),
+        )
+        for i in range(count)
+    ]
+
+
+def fit(module, tmp_path, every=25):
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[NonFiniteGuard(every_n_steps=every)],
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(module, DataLoader(batches(), batch_size=None))
+
+
+@pytest.mark.parametrize("every", [1, 3, 25])
+def test_the_first_bad_step_and_its_cases_are_named(tmp_path, every):
+    with pytest.raises(InputError, match=r"loss is not finite at step 5, cases \[8, 9\]; last good checkpoint: none"):
+        fit(Slope(spoil_loss_at=4), tmp_path, every)
+
+
+def test_a_weight_that_is_not_finite_is_found(tmp_path):
+    with pytest.raises(InputError, match="a weight is not finite after step"):
+        fit(Slope(spoil_weight_at=7), tmp_path)
+
+
+def test_a_sound_run_passes(tmp_path):
+    fit(Slope(), tmp_path, every=3)
+
+
+@pytest.mark.parametrize(("fraction", "said"), [(0.0, "epoch 3: collapse"), (0.1, "")])
+def test_a_collapse_is_reported_and_a_prediction_is_not(caplog, fraction, said):
+    trainer = create_autospec(pl.Trainer, instance=True)
+    trainer.callback_metrics = {"val/foreground_fraction": torch.tensor(fraction)}
+    trainer.current_epoch = 3
+    with caplog.at_level(logging.WARNING):
+        CollapseReport().on_validation_epoch_end(trainer, Slope())
+    assert said in caplog.text and bool(caplog.text) == bool(said)
+
+
+def test_ranges_are_checked():
+    with pytest.raises(ValueError, match="every_n_steps=0"):
+        NonFiniteGuard(every_n_steps=0)
