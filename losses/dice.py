@@ -5,12 +5,13 @@ In a labeled image ``UNKNOWN`` cells feel a negative at every pixel. An image of
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from losses.areas import soft_areas
 from losses.base import PartialLoss, weighted_mean
-from losses.evidence import naive_evidence, rows, soft_areas
+from losses.evidence import naive_evidence_of
+from losses.softmax import class_probs, surprise
 from partial_labels.batch import PartialLabelBatch
 
 EPSILON = 1e-6
@@ -25,8 +26,7 @@ class ReportDice(PartialLoss):
 
     def forward(self, logits: Float[Tensor, "B C H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
         """Return 1 minus the mean Dice."""
-        evidence = naive_evidence(batch)
-        areas = soft_areas(rows(logits.contiguous().softmax(dim=1)), evidence)
+        areas = soft_areas(class_probs(logits), naive_evidence_of(batch))
         overlap, predicted, labeled = (area.sum(dim=0) for area in areas)
         loss = 1 - (2 * overlap / (predicted + labeled + EPSILON)).mean()
         return loss * (labeled.sum() > 0)
@@ -37,7 +37,5 @@ class NaiveCE(PartialLoss):
 
     def forward(self, logits: Float[Tensor, "B C H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
         """Return the mean over pixels."""
-        evidence = naive_evidence(batch)
-        target = evidence.channel.view_as(batch.label)
-        surprise = F.cross_entropy(logits.contiguous(), target, reduction="none").flatten(1)
-        return weighted_mean(evidence.positive * surprise, evidence.positive)
+        evidence = naive_evidence_of(batch)
+        return weighted_mean(evidence.positive * surprise(logits, evidence.channel), evidence.positive)

@@ -1,7 +1,7 @@
 """Structures do not overlap: where a human drew one, the others are not, whether anybody examined them or not.
 
-These terms stand beside a masked or marginal loss, which says nothing there of ``UNKNOWN`` classes on their own. The
-idea is the exclusion loss of Shi et al. 2021 (arXiv:2007.03868); both forms here are ``-log p(none of the excluded)``.
+These terms stand beside a masked or marginal loss, which does not speak of ``UNKNOWN`` classes on their own. The idea
+is the exclusion loss of Shi et al. 2021 (arXiv:2007.03868); both forms here are ``-log p(none of the excluded)``.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from losses.base import PartialLoss, weighted_mean
-from losses.evidence import class_of_pixel, foreground_evidence, rows
-from losses.marginal import surprise_among
+from losses.evidence import Evidence, evidence_of, rows
+from losses.softmax import surprise, surprise_among
 from partial_labels.batch import UNKNOWN, PartialLabelBatch
 
 
-def drawn_by_human(batch: PartialLabelBatch) -> Float[Tensor, "B P"]:
+def drawn_by_human(evidence: Evidence) -> Float[Tensor, "B P"]:
     """Return 1 where a pixel shows a class that a human examined."""
-    evidence = foreground_evidence(batch)
-    human = evidence.cells[:, 1].gather(1, evidence.channel)
-    return human * (evidence.positive > 0)
+    return evidence.cells[:, 1].gather(1, evidence.channel)
 
 
 class SigmoidExclusion(PartialLoss):
@@ -31,10 +29,10 @@ class SigmoidExclusion(PartialLoss):
 
     def forward(self, logits: Float[Tensor, "B K H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
         """Return the mean over (pixel, ``UNKNOWN`` class) entries."""
-        drawn = drawn_by_human(batch)[:, None]
+        drawn = drawn_by_human(evidence_of(batch))[:, None]
         unknown = (batch.status[:, 1:] == UNKNOWN).float()
-        surprise = (drawn @ F.softplus(rows(logits)))[:, 0]
-        return weighted_mean(surprise * unknown, drawn.sum(dim=2) * unknown)
+        present = (drawn @ F.softplus(rows(logits)))[:, 0]
+        return weighted_mean(present * unknown, drawn.sum(dim=2) * unknown)
 
 
 class SoftmaxExclusion(PartialLoss):
@@ -46,9 +44,8 @@ class SoftmaxExclusion(PartialLoss):
 
     def forward(self, logits: Float[Tensor, "B C H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
         """Return the mean over those pixels."""
-        logits = logits.contiguous()
-        drawn = drawn_by_human(batch)
-        target = class_of_pixel(batch) * (drawn.view_as(batch.label) > 0)
-        among_all = F.cross_entropy(logits, target, reduction="none")
-        among_known = surprise_among(logits, target, batch.status > UNKNOWN)
-        return weighted_mean(drawn * (among_all - among_known).flatten(1), drawn)
+        evidence = evidence_of(batch)
+        drawn = drawn_by_human(evidence)
+        target = evidence.channel * (drawn > 0)
+        among_known = surprise_among(batch.status > UNKNOWN, logits, target)
+        return weighted_mean(drawn * (surprise(logits, target) - among_known), drawn)

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
+from losses.areas import Areas, overlap_and_sums
 from losses.base import PartialLoss, weighted_mean
-from losses.evidence import Areas, Evidence, class_of_pixel, foreground_evidence, rows, soft_areas
+from losses.evidence import Evidence, evidence_of
 from losses.soft_dice import SoftDice
+from losses.softmax import class_probs, surprise, surprise_among
 from partial_labels.batch import HUMAN, TEACHER, UNKNOWN, UNSURE, PartialLabelBatch
-
-
-def surprise_among(
-    logits: Float[Tensor, "B C H W"], target: Int64[Tensor, "B H W"], possible: Bool[Tensor, "B C"]
-) -> Float[Tensor, "B H W"]:
-    """Return ``-log p(target)`` under a softmax over the possible classes and the background, which always is.
-
-    Taken from the same over all classes it leaves ``-log`` of the summed probability of what is possible, by
-    log-sum-exp: it neither overflows nor underflows.
-    """
-    closed = torch.zeros_like(possible, dtype=logits.dtype).masked_fill(~possible, -torch.inf)
-    closed[:, 0] = 0
-    return F.cross_entropy(logits + closed[:, :, None, None], target, reduction="none")
 
 
 class MarginalCE(PartialLoss):
@@ -37,29 +25,27 @@ class MarginalCE(PartialLoss):
 
     def forward(self, logits: Float[Tensor, "B C H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
         """Return the mean over the pixels of images of which anything is known."""
-        logits = logits.contiguous()
-        evidence = foreground_evidence(batch)
-        target = class_of_pixel(batch)
-        every = F.cross_entropy(logits, target, reduction="none").flatten(1)
-        merged = every - self.background_surprise(logits, batch).flatten(1)
-        named = target.flatten(1) > 0
+        evidence = evidence_of(batch)
+        of_class = surprise(logits, evidence.channel)
+        merged = of_class - self.background_surprise(logits, batch)
+        named = evidence.channel > 0
         weight = torch.where(named, evidence.positive, evidence.pixel_weight)
-        return weighted_mean(torch.where(named, weight * every, (weight > 0) * merged), weight)
+        return weighted_mean(torch.where(named, weight * of_class, (weight > 0) * merged), weight)
 
     @staticmethod
-    def background_surprise(logits: Float[Tensor, "B C H W"], batch: PartialLabelBatch) -> Float[Tensor, "B H W"]:
+    def background_surprise(logits: Float[Tensor, "B C H W"], batch: PartialLabelBatch) -> Float[Tensor, "B P"]:
         """Return ``-log p(background)`` among all that a pixel without a class may be.
 
         Where a teacher filled in cells, two claims are mixed by the image's weight: that of the humans alone and that
         of both. At ``UNSURE`` pixels the humans' alone is made.
         """
-        background = torch.zeros_like(batch.label, dtype=torch.long)
-        both = surprise_among(logits, background, batch.status == UNKNOWN)
+        label = batch.label.flatten(1)
+        background = torch.zeros_like(label, dtype=torch.long)
+        both = surprise_among(batch.status == UNKNOWN, logits, background)
         if not (batch.status == TEACHER).any():
             return both
-        humans = surprise_among(logits, background, batch.status != HUMAN)
-        trust = (batch.label != UNSURE) * batch.weight[:, None, None].to(logits.dtype)
-        return torch.lerp(humans, both, trust)
+        humans = surprise_among(batch.status != HUMAN, logits, background)
+        return torch.lerp(humans, both, (label != UNSURE) * batch.weight[:, None].to(both.dtype))
 
 
 class MarginalDice(SoftDice):
@@ -71,23 +57,26 @@ class MarginalDice(SoftDice):
 
     def forward(self, logits: Float[Tensor, "B C H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
         """Return 1 minus the mean Dice."""
-        evidence = foreground_evidence(batch)
-        probs = rows(logits.contiguous().softmax(dim=1))
-        merged, known = self.merged_areas(probs, evidence), soft_areas(probs, evidence.with_background())
-        areas = Areas(*(torch.cat([m, k[:, 1:]], dim=1) for m, k in zip(merged, known, strict=True)))
-        weight = evidence.cells[:, 0]
-        return self.of_areas(areas, torch.cat([weight.amax(dim=1, keepdim=True), weight], dim=1))
+        evidence = evidence_of(batch)
+        weight = torch.cat([evidence.best[:, :1], evidence.cells[:, 0, 1:]], dim=1)
+        return self.of_areas(self.merged_areas(class_probs(logits), evidence), weight)
 
     @staticmethod
     def merged_areas(probs: Float[Tensor, "B P C"], evidence: Evidence) -> Areas:
-        """Return the areas of the background with all that is merged into it; it weighs as the image's best-known cell.
+        """Return the areas of the known classes, and in channel 0 those of the background with all merged into it.
 
-        A class that is known with less weight than that is merged for the rest of it.
+        The background weighs as the image's best-known cell; a class known with less than that is merged for the rest.
         """
-        best = torch.where(evidence.best > 0, evidence.best, 1)
-        merged_classes = F.pad(1 - evidence.cells / best[:, :, None], (1, 0), value=1.0)
-        weight = evidence.pixels * evidence.best[:, :, None]
-        predicted = ((probs @ merged_classes.mT) * weight.mT).sum(dim=2)
-        unnamed = 1 - evidence.positive / best[:, :1]
-        areas = (predicted * unnamed, predicted, weight.sum(dim=1) * unnamed)
-        return Areas(*(area.sum(dim=1, keepdim=True) for area in areas))
+        best = evidence.best
+        unnamed = 1 - evidence.positive / torch.where(best > 0, best, 1)[:, :1]
+        masks = torch.cat([evidence.pixels, evidence.pixels * unnamed[:, None]], dim=1)
+        overlap, sums = overlap_and_sums(probs, evidence, masks)
+        everywhere, at_unnamed = sums.chunk(2, dim=1)
+        known = Areas(overlap, (everywhere * evidence.cells).sum(dim=1), evidence.labeled)
+        merged = best[:, :, None] - evidence.cells
+        background = Areas(
+            overlap=(at_unnamed * merged).sum(dim=(1, 2)),
+            predicted=(everywhere * merged).sum(dim=(1, 2)),
+            labeled=(masks[:, 2:].sum(dim=2) * best).sum(dim=1),
+        )
+        return Areas(*(torch.cat([b[:, None], k[:, 1:]], dim=1) for b, k in zip(background, known, strict=True)))

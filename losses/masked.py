@@ -7,8 +7,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from losses.areas import soft_areas
 from losses.base import PartialLoss, weighted_mean
-from losses.evidence import foreground_evidence, rows, soft_areas
+from losses.evidence import evidence_of, rows
 from losses.soft_dice import SoftDice
 from partial_labels.batch import PartialLabelBatch
 
@@ -22,7 +23,7 @@ class MaskedBCE(PartialLoss):
 
     def forward(self, logits: Float[Tensor, "B K H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
         """Return the mean of ``softplus(x)`` over negative and of ``softplus(-x)`` over positive entries."""
-        evidence = foreground_evidence(batch)
+        evidence = evidence_of(batch).foreground()
         pixels = rows(logits)
         at_class = torch.where(evidence.positive > 0, -1.0, 1.0).to(pixels.dtype)
         sign = torch.ones_like(pixels).scatter_(2, evidence.channel[:, :, None], at_class[:, :, None])
@@ -38,5 +39,5 @@ class MaskedDice(SoftDice):
 
     def forward(self, logits: Float[Tensor, "B K H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
         """Return 1 minus the mean Dice."""
-        evidence = foreground_evidence(batch)
+        evidence = evidence_of(batch).foreground()
         return self.of_areas(soft_areas(rows(logits).sigmoid(), evidence), evidence.cells[:, 0])

@@ -7,8 +7,8 @@ from abc import ABC
 from jaxtyping import Float
 from torch import Tensor
 
+from losses.areas import Areas
 from losses.base import PartialLoss, weighted_mean
-from losses.evidence import Areas
 
 
 class SoftDice(PartialLoss, ABC):

@@ -4,7 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from losses.evidence import Areas, foreground_evidence, rows, soft_areas
+from losses.areas import Areas, soft_areas
+from losses.evidence import evidence_of, rows
 from partial_labels.batch import HUMAN, TEACHER, UNSURE, known_pixels, one_hot_label
 
 random_batches = settings(max_examples=25, deadline=None)(given(seed=st.integers(0, 10_000)))
@@ -21,7 +22,7 @@ def entry_weights(batch):
 @random_batches
 def test_factors_multiply_to_the_known_pixels(make_batch, seed):
     batch = make_batch(seed)
-    evidence = foreground_evidence(batch)
+    evidence = evidence_of(batch).foreground()
     entries = torch.einsum("bnp,bnk->bpk", evidence.pixels, evidence.cells)
     torch.testing.assert_close(entries, entry_weights(batch))
     torch.testing.assert_close(evidence.weight, entry_weights(batch).sum(dim=1))
@@ -31,7 +32,7 @@ def test_factors_multiply_to_the_known_pixels(make_batch, seed):
 @random_batches
 def test_sums_are_those_of_masks(make_batch, seed):
     batch = make_batch(seed)
-    evidence = foreground_evidence(batch)
+    evidence = evidence_of(batch).foreground()
     values = torch.randn(4, 48, 4, generator=torch.Generator().manual_seed(seed), requires_grad=True)
     weight = entry_weights(batch)
     positive = weight * rows(one_hot_label(batch.label, 5)[:, 1:].float())
@@ -47,11 +48,11 @@ def test_sums_are_those_of_masks(make_batch, seed):
 def test_a_label_whose_cell_is_unknown_says_nothing(make_batch):
     batch = make_batch(statuses=(0,), odd=False)
     batch.label[0, 0, 0] = 3
-    assert foreground_evidence(batch).positive.sum() == 0
+    assert evidence_of(batch).foreground().positive.sum() == 0
 
 
 def test_unsure_pixels_of_an_image_that_only_a_teacher_saw_say_nothing(make_batch):
     batch = make_batch(statuses=(TEACHER,))
     unsure = batch.label.flatten(1) == UNSURE
     assert unsure.any()
-    assert foreground_evidence(batch).pixel_weight[unsure].sum() == 0
+    assert evidence_of(batch).foreground().pixel_weight[unsure].sum() == 0

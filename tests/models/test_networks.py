@@ -172,7 +172,6 @@ def test_attention_can_be_taken_by_a_hook_and_gates_the_skip():
 def test_conf_builds_the_network_of_its_name(path):
     conf = yaml.safe_load(path.read_text())
     target = conf.pop("_target_")
-    conf.pop("_partial_", None)
     assert target.split(".")[:2] == ["models", path.stem]
     with torch.device("meta"):
         network = get_class(target)(in_channels=1, out_channels=5, **conf)
