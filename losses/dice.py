@@ -5,6 +5,8 @@ In a labeled image ``UNKNOWN`` cells feel a negative at every pixel. An image of
 
 from __future__ import annotations
 
+from typing import final
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -17,6 +19,7 @@ from partial_labels.batch import PartialLabelBatch
 EPSILON = 1e-6
 
 
+@final
 class ReportDice(PartialLoss):
     """Softmax Dice of all channels, background included, pooled over batch and pixels.
 
@@ -32,6 +35,7 @@ class ReportDice(PartialLoss):
         return loss * (labeled.sum() > 0)
 
 
+@final
 class NaiveCE(PartialLoss):
     """Softmax cross-entropy with every class nobody examined taken for absent."""
 

@@ -6,6 +6,8 @@ is the exclusion loss of Shi et al. 2021 (arXiv:2007.03868); both forms here are
 
 from __future__ import annotations
 
+from typing import final
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -21,6 +23,7 @@ def drawn_by_human(evidence: Evidence) -> Float[Tensor, "B P"]:
     return evidence.cells[:, 1].gather(1, evidence.channel)
 
 
+@final
 class SigmoidExclusion(PartialLoss):
     """Binary cross-entropy against 0 of the ``UNKNOWN`` classes, averaged over the pixels that show a human's class.
 
@@ -35,6 +38,7 @@ class SigmoidExclusion(PartialLoss):
         return weighted_mean(present * unknown, drawn.sum(dim=2) * unknown)
 
 
+@final
 class SoftmaxExclusion(PartialLoss):
     """``-log`` of 1 minus the summed probability of the ``UNKNOWN`` classes, at the pixels that show a human's class.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,6 +16,7 @@ from losses.softmax import class_probs, surprise, surprise_among
 from partial_labels.batch import HUMAN, TEACHER, UNKNOWN, UNSURE, PartialLabelBatch
 
 
+@final
 class MarginalCE(PartialLoss):
     """Cross-entropy in which a pixel without a class may be background or any class that nobody examined.
 
@@ -48,6 +51,7 @@ class MarginalCE(PartialLoss):
         return torch.lerp(humans, both, (label != UNSURE) * batch.weight[:, None].to(both.dtype))
 
 
+@final
 class MarginalDice(SoftDice):
     """Soft Dice of the known classes and of the background with the probability of every ``UNKNOWN`` class added.
 

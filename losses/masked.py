@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -14,6 +16,7 @@ from losses.soft_dice import SoftDice
 from partial_labels.batch import PartialLabelBatch
 
 
+@final
 class MaskedBCE(PartialLoss):
     """Binary cross-entropy of every class, averaged over the known (pixel, class) entries.
 
@@ -30,6 +33,7 @@ class MaskedBCE(PartialLoss):
         return weighted_mean(evidence.sum_pixels(F.softplus(sign * pixels)), evidence.weight)
 
 
+@final
 class MaskedDice(SoftDice):
     """Soft Dice of every class over its known pixels, background excluded.
 

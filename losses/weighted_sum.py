@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import final
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from losses.base import PartialLoss
 from partial_labels.batch import PartialLabelBatch
 
 
+@final
 class WeightedSum(nn.Module):
     """Named terms, each times its weight, over every level of a network with deep supervision.
 

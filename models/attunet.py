@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from models.blocks import DoubleConv, normalisation
 from models.encoder_decoder import EncoderDecoder
 
 
+@final
 class AttentionGate(nn.Module):
     """Tells where in a skip connection to look, from the skip and from the decoder's features that ask for it.
 
@@ -35,6 +38,7 @@ class AttentionGate(nn.Module):
         return attention
 
 
+@final
 class AttentionUpBlock(nn.Module):
     """One step of the decoder: enlarge, gate the skip by what was enlarged, put both side by side, convolve twice."""
 
@@ -57,6 +61,7 @@ class AttentionUpBlock(nn.Module):
         return features
 
 
+@final
 class AttUNet(EncoderDecoder):
     """U-Net whose skip connections pass through attention gates (Oktay et al., MIDL 2018, arXiv:1804.03999).
 

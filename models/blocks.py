@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import gcd
+from typing import final
 
 from torch import nn
 
@@ -29,6 +30,7 @@ def normalisation(kind: str, channels: int) -> nn.Module:
     raise ValueError(f"model.norm={kind!r}: choose one of batch, instance, group")
 
 
+@final
 class DoubleConv(nn.Sequential):
     """Two times 3x3 convolution, normalisation and ReLU; sizes stay.
 

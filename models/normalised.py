@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from models.network import SegmentationNetwork
 
 
+@final
 class NormalisedNetwork(nn.Module):
     """Brings intensities to mean 0 and deviation 1 of the training cases, then runs the network.
 

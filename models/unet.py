@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import final
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from models.blocks import DoubleConv
 from models.encoder_decoder import EncoderDecoder
 
 
+@final
 class UpBlock(nn.Module):
     """One step of the decoder: double the size of what comes from below, put the skip beside it, convolve twice.
 
@@ -31,6 +34,7 @@ class UpBlock(nn.Module):
         return features
 
 
+@final
 class UNet(EncoderDecoder):
     """U-Net of any width and depth (Ronneberger, Fischer and Brox, MICCAI 2015, arXiv:1505.04597).
 
