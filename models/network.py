@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -31,6 +33,22 @@ class SegmentationNetwork(nn.Module, ABC):
         In train mode a network with ``deep_supervision`` returns a list instead, the logits above first and then those
         of its coarser levels at their own, lower resolutions. In eval mode it is always one tensor.
         """
+
+    @property
+    @abstractmethod
+    def logit_biases(self) -> Sequence[nn.Parameter]:
+        """Biases (K,) of the layers that logits come from, one for each level."""
+
+    @torch.no_grad()
+    def set_bias(self, bias: Float[Tensor, " K"]) -> None:
+        """Set the values that the logits of every level start from.
+
+        Nearly every pixel is none of a class. A network that starts by giving each class one half learns this first,
+        for hundreds of steps; one that starts from a rare class learns shapes at once (Lin et al., Focal Loss, ICCV
+        2017, arXiv:1708.02002, section 3.3).
+        """
+        for parameter in self.logit_biases:
+            parameter.copy_(bias)
 
     def check_size(self, height: int, width: int) -> None:
         """Refuse a size that the network cannot take.

@@ -79,6 +79,18 @@ def test_every_parameter_learns(kind):
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
+def test_logits_of_every_level_start_from_the_bias(kind):
+    network = small(kind, deep_supervision=True)
+    image = torch.rand(2, 1, 16, 16)
+    before = network(image)
+    bias = torch.tensor([0.0, -1.0, -2.0, -3.0])
+    old = [parameter.detach().clone() for parameter in network.logit_biases]
+    network.set_bias(bias)
+    for level, was, own in zip(network(image), before, old, strict=True):
+        torch.testing.assert_close(level - was, (bias - own)[:, None, None].expand_as(level))
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_a_pixel_sees_across_the_image(kind):
     network = small(kind).eval()
     image = torch.rand(1, 1, 32, 32, requires_grad=True)
