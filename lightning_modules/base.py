@@ -9,11 +9,11 @@ from typing import Any, final
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
-from losses.weighted_sum import WeightedSum
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightning_modules.schedules import Schedule
+from losses.weighted_sum import WeightedSum
 from metrics.partial_dice import PartialDice
 from models.network import SegmentationNetwork
 from models.normalised import NormalisedNetwork
