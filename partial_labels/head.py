@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -18,6 +19,10 @@ class Head(nn.Module, ABC):
         """Return how many logits the network needs for ``num_classes`` classes, background included."""
 
     @abstractmethod
+    def initial_logits(self, num_classes: int) -> Float[Tensor, " K"]:
+        """Return the logits that a network should start from: every class but the background rare."""
+
+    @abstractmethod
     def probs(self, logits: Float[Tensor, "B K H W"]) -> Float[Tensor, "B C H W"]:
         """Return class probabilities in fp32, channel 0 the background."""
 
@@ -31,12 +36,27 @@ class Head(nn.Module, ABC):
 
 
 class SoftmaxHead(Head):
-    """One softmax over all C classes: they exclude each other."""
+    """One softmax over all C classes: they exclude each other.
+
+    Args:
+        prior: Probability that an untrained network gives to each class but the background, in (0, 1).
+    """
+
+    def __init__(self, prior: float = 0.01) -> None:
+        super().__init__()
+        self.prior = checked_prior(prior)
 
     @staticmethod
     def channels(num_classes: int) -> int:
         """C logits, the background has its own."""
         return num_classes
+
+    def initial_logits(self, num_classes: int) -> Float[Tensor, " K"]:
+        """0 for the classes, and for the background what leaves them the prior."""
+        share = min(self.prior, 1 / num_classes)
+        logits = torch.zeros(num_classes)
+        logits[0] = math.log((1 - (num_classes - 1) * share) / share)
+        return logits
 
     def probs(self, logits: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         """Softmax over the classes."""
@@ -52,18 +72,24 @@ class SigmoidHead(Head):
 
     Args:
         threshold: A pixel is given its most probable class where that probability reaches this, else 0. In (0, 1).
+        prior: Probability that an untrained network gives to each class, in (0, 1).
     """
 
-    def __init__(self, threshold: float = 0.5) -> None:
+    def __init__(self, threshold: float = 0.5, prior: float = 0.01) -> None:
         super().__init__()
         if not 0 < threshold < 1:
             raise ValueError(f"head.threshold={threshold}: must lie in (0, 1)")
         self.threshold = threshold
+        self.prior = checked_prior(prior)
 
     @staticmethod
     def channels(num_classes: int) -> int:
         """C - 1 logits, none for the background."""
         return num_classes - 1
+
+    def initial_logits(self, num_classes: int) -> Float[Tensor, " K"]:
+        """The logit of the prior, for every class."""
+        return torch.full((num_classes - 1,), math.log(self.prior / (1 - self.prior)))
 
     def probs(self, logits: Float[Tensor, "B K H W"]) -> Float[Tensor, "B C H W"]:
         """Sigmoids; the background's probability is 1 minus the largest of them."""
@@ -74,3 +100,14 @@ class SigmoidHead(Head):
         """The most probable class where it reaches the threshold, else 0."""
         best, index = probs[:, 1:].max(dim=1)
         return torch.where(best >= self.threshold, index + 1, 0).to(torch.uint8)
+
+
+def checked_prior(prior: float) -> float:
+    """Return the prior if it is a probability.
+
+    Raises:
+        ValueError: If it lies outside (0, 1).
+    """
+    if not 0 < prior < 1:
+        raise ValueError(f"head.prior={prior}: must lie in (0, 1)")
+    return prior

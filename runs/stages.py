@@ -107,6 +107,7 @@ def build_module(cfg: DictConfig, stage: DictConfig, data: Any) -> pl.LightningM
         network.check_size(*store.header.size)
     except ValueError as error:
         raise InputError(str(error)) from error
+    network.set_bias(head.initial_logits(len(store.classes)))
     mean, std = data.intensity_statistics()
     module: pl.LightningModule = build(
         stage.module,
