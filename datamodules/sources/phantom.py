@@ -72,7 +72,7 @@ class PhantomSource(Source):
         self.num_slices, self.image_size, self.seed = num_slices, image_size, seed
         self.labeled_fraction, self.examined_fraction, self.examined = labeled_fraction, examined_fraction, examined
         self.structures = tuple(structure.name for structure in select_structures(structures, min_pixels))
-        self._body = lru_cache(maxsize=64)(self._draw_body)
+        self._body = lru_cache(maxsize=None)(self._draw_body)
 
     @property
     def classes(self) -> ClassTable:

@@ -23,7 +23,7 @@ class Tissue(NamedTuple):
     """Deviation between patients."""
     texture: float = 6.0
     """Deviation of the texture."""
-    rim: float = 1.3
+    rim: float = 1.6
     """Width of the layer that parts it from its surroundings."""
     shell: float | None = None
     """HU of the outer layer (bone cortex, bowel wall), None without one."""
@@ -35,7 +35,7 @@ class Tissue(NamedTuple):
     """HU by which a peak of the fine texture stands out: vessels in the lung, fat between the fibres of a muscle."""
 
 
-def plain(hu: float, spread: float = 8.0, texture: float = 6.0, rim: float = 1.3, spots: float = 0.0) -> Tissue:
+def plain(hu: float, spread: float = 8.0, texture: float = 6.0, rim: float = 1.6, spots: float = 0.0) -> Tissue:
     """Return a tissue that takes up no contrast medium."""
     return Tissue((hu, hu, hu), spread, texture, rim, spots=spots)
 
@@ -110,10 +110,10 @@ class Part(NamedTuple):
 
 OUTLINE = """
 0 skin group=trunk power=2.4 wobble=.012:
-    -.1 0 -10 50.7 60.9 / 0 0 -11 81.2 99.5 / .02 0 -6 92.4 113.7 / .045 0 -4 91.3 118.8 / .07 0 -4 87.3 112.7 /
-    .085 0 -8 81.2 93.4 / .097 0 -14 105.6 73.1 / .115 0 -12 125.9 76.1 / .14 0 -9 125.9 84.2 / .2 0 -6 120.8 92.4 /
-    .3 0 -2 117.7 94.4 / .4 0 -2 116.7 93.4 / .5 0 -2 113.7 90.3 / .6 0 0 111.6 89.3 / .7 0 0 111.6 88.3 /
-    .8 0 -2 114.7 87.3 / .9 0 -4 118.8 87.3 / 1.2 0 -4 116.7 85.3
+    -.1 0 -10 51.3 61.6 / 0 0 -11 82.2 100.7 / .02 0 -6 93.5 115.1 / .045 0 -4 92.4 120.2 / .07 0 -4 88.3 114.1 /
+    .085 0 -8 82.2 94.5 / .097 0 -14 106.9 74 / .115 0 -12 127.4 77 / .14 0 -9 127.4 85.2 / .2 0 -6 122.2 93.5 /
+    .3 0 -2 119.1 95.5 / .4 0 -2 118.1 94.5 / .5 0 -2 115.1 91.4 / .6 0 0 112.9 90.4 / .7 0 0 112.9 89.4 /
+    .8 0 -2 116.1 88.3 / .9 0 -4 120.2 88.3 / 1.2 0 -4 118.1 86.3
 0 skin group=breast chance=.45 pair wobble=.05 ends=3: .24 52 74 34 16 -24 / .3 54 80 40 24 -22 / .4 52 78 36 18 -20
 0 skin group=head ends=3: .035 0 104 12 14 / .058 0 112 13 20
 """
@@ -121,18 +121,19 @@ OUTLINE = """
 
 CAGE = """
 0 muscle group=trunk power=2.3 wobble=.012:
-    .094 0 -12 30.6 22.4 / .12 0 -12 55.1 38.8 / .15 0 -7 75.5 54.1 / .2 0 -3 87.7 65.3 / .3 0 2 94.9 71.4 /
-    .4 0 4 97.9 73.4 / .5 0 6 96.9 71.4 / .6 0 8 94.9 67.3 / .7 0 10 93.8 63.2 / .8 0 12 91.8 59.2 /
-    .9 0 8 87.7 59.2 / 1.2 0 5 81.6 57.1
+    .094 0 -12 32.1 23.5 / .12 0 -12 57.9 40.7 / .15 0 -7 79.3 56.8 / .2 0 -3 92.1 68.6 / .3 0 2 99.6 75 /
+    .4 0 4 102.8 77.1 / .5 0 6 101.7 75 / .6 0 8 99.6 70.7 / .7 0 10 98.5 66.4 / .8 0 12 96.4 62.2 /
+    .9 0 8 92.1 62.2 / 1.2 0 5 85.7 60
 """
 """Inner face of the chest and abdominal wall."""
 
 LUNGS = """
 lung_left lung power=2.4 ends=8:
-    .115 -30 -12 24 27 / .15 -44 -11 36 46 / .22 -55 -9 41 61 / .35 -59 -10 44 67 / .43 -60 -15 43 63 /
-    .49 -61 -32 38 40
+    .115 -30 -12 25.7 28.9 / .15 -44 -11 38.5 49.2 / .22 -55 -9 43.9 65.3 / .35 -59 -10 47.1 71.7 /
+    .43 -60 -15 46 67.4 / .49 -61 -32 40.7 42.8
 lung_right lung power=2.4 ends=8:
-    .112 30 -12 24 27 / .15 44 -7 36 48 / .22 55 -3 42 65 / .35 57 0 45 70 / .43 58 -5 45 66 / .508 59 -30 40 40
+    .112 30 -12 25.9 29.2 / .15 44 -7 38.9 51.8 / .22 55 -3 45.4 70.2 / .35 57 0 48.6 75.6 / .43 58 -5 48.6 71.3 /
+    .508 59 -30 43.2 43.2
 """
 
 SHOULDERS = """
@@ -167,8 +168,8 @@ heart heart ends=8:
 . chamber group=heart ends=4: .31 17 30 17 17 / .38 13 27 18 18 / .44 9 25 13 13
 . chamber group=heart ends=4: .34 -2 50 21 13 -20 / .43 -14 48 21 10 -20
 . chamber group=heart ends=4: .31 -6 7 21 10 / .38 -6 5 21 11
-pulmonary_artery pulmonary balls=20: .3 -14 31 13.5 / .272 -16 25 13.5 / .262 -16 11 11.5 / .275 -26 -7 9
-pulmonary_artery pulmonary balls=20: .275 -12 19 12.5 / .28 2 3 11 / .283 18 -1 9.5 / .286 32 -5 8
+pulmonary_artery pulmonary balls=20: .3 -12 31 14.6 / .272 -14 25 14.6 / .262 -14 11 12.4 / .275 -24 -7 9.7
+pulmonary_artery pulmonary balls=20: .275 -10 19 13.5 / .28 4 3 11.9 / .283 20 -1 10.3 / .286 34 -5 8.6
 """
 
 VISCERA = """
@@ -177,7 +178,8 @@ liver liver power=2.3 ends=8 wobble=.08:
     .418 45 6 26.8 26.8 / .45 43 9 47.1 47.1 / .5 43 12 53.5 58.9 / .56 49 14 47.1 58.9 / .64 61 14 31 51.4 /
     .7 68 8 21.4 35.3 / .738 70 4 13.9 20.3
 liver liver ends=4 wobble=.08: .455 5 36 25.7 19.3 / .52 -7 46 38.5 20.3 / .58 3 48 27.8 15 / .62 11 46 12.8 9.6
-spleen spleen ends=5 wobble=.07: .472 -64 -22 16 19 / .52 -65 -19 23 34 14 / .58 -66 -16 22 32 10 / .632 -68 -12 13 16
+spleen spleen ends=5 wobble=.07:
+    .472 -64 -22 17.6 20.9 / .52 -65 -19 25.3 37.4 14 / .58 -66 -16 24.2 35.2 10 / .632 -68 -12 14.3 17.6
 stomach stomach ends=4 wobble=.07 gas=.7:
     .462 -44 10 21 21 / .5 -41 18 29 32 -20 / .56 -32 34 34 23 -30 / .61 -12 46 31 16 / .66 8 46 20 12
 kidney_left kidney ends=4 wobble=.08:
@@ -189,14 +191,14 @@ kidney_right kidney ends=4 wobble=.08:
 . medulla group=kidney_right ends=4: .58 44 -13 9 11 -20 / .71 46 -8 9 11 -30
 . sinus group=kidney_right ends=4: .6 39 -8 7 5 / .69 40 -4 8 6
 colon colon balls=90 gas=.6:
-    .79 60 10 17 / .74 68 9 18 / .65 68 18 15 / .62 62 34 14 / .67 40 56 13 / .7 0 60 13 / .66 -40 56 13 /
-    .575 -68 26 13 / .575 -74 4 12 / .66 -74 4 11.5 / .77 -70 14 11.5 / .855 -62 34 12 / .885 -34 46 13 /
-    .89 4 38 13 / .905 12 14 13 / .93 2 -8 14 / .965 0 -22 14
+    .79 60 17 17 / .74 68 16 18 / .65 68 25 15 / .62 62 41 14 / .67 40 63 13 / .7 0 67 13 / .66 -40 63 13 /
+    .575 -68 33 13 / .575 -74 11 12 / .66 -74 11 11.5 / .77 -70 21 11.5 / .855 -62 41 12 / .885 -34 53 13 /
+    .89 4 45 13 / .905 12 21 13 / .93 2 -1 14 / .965 0 -15 14
 duodenum duodenum balls=28 gas=.25:
     .588 22 42 10.5 / .6 33 32 10.5 / .68 34 20 11 / .697 20 14 9.9 / .685 -8 18 9.4 / .655 -20 24 8.8
 pancreas pancreas balls=30: .65 18 22 10.5 / .61 12 28 12.5 / .58 -6 32 9.5 / .56 -26 24 9.5 / .545 -44 8 9
 portal_vein_and_splenic_vein portal balls=30:
-    .51 30 15 5 / .545 16 17 5.2 / .585 -3 19 5.4 / .57 -24 15 4.4 / .545 -50 1 3.8
+    .51 33 15 5 / .545 19 17 5.2 / .585 0 19 5.4 / .57 -21 15 4.4 / .545 -47 1 3.8
 0 artery: .6 -3 20 4 4 / .7 0 28 3.5 3.5 / .76 6 32 3 3
 0 vein: .59 8 22 5.5 5.5 / .7 10 30 4.5 4.5 / .76 14 34 4 4
 gallbladder bile ends=4 chance=.92 wobble=.08: .572 41 36 7.6 9.7 / .61 45 45 10.3 13 / .655 48 50 8.6 9.7
@@ -213,10 +215,10 @@ iliopsoas muscle pair:
 iliac_artery artery pair: .783 4 7 5.5 5.5 / .83 14 11 4.8 4.8 / .9 23 15 4.5 4.5 / .992 37 29 4.5 4.5
 iliac_vena vein pair: .785 9 1 6 5.5 / .83 17 0 5.6 5.2 / .9 24 6 5.6 5.2 / 1.02 35 23 5.6 5.2
 gluteus_medius muscle pair group=hip ends=14:
-    .785 76 -7 14.8 10.6 60 / .85 74 -25 32.9 13.8 62 / .92 76 -27 35 13.8 60 / 1.02 82 -13 23.3 10.6 66
-gluteus_minimus muscle pair group=hip ends=8: .878 78 3 17 7.5 62 / .92 78 3 23 8 62 / .97 82 9 16 7 70
+    .785 72 -7 15.4 11 60 / .85 70 -25 34.2 14.4 62 / .92 72 -27 36.4 14.4 60 / 1.02 78 -13 24.2 11 66
+gluteus_minimus muscle pair group=hip ends=8: .878 74 3 17 7.5 62 / .92 74 3 23 8 62 / .97 78 9 16 7 70
 gluteus_maximus muscle pair group=hip ends=10:
-    .84 52 -55 17.5 7.8 30 / .9 60 -51 30.1 10.7 38 / 1 64 -45 33.9 12.6 42 / 1.06 64 -45 29.1 12.6 42
+    .84 52 -55 17 7.6 30 / .9 60 -51 29.2 10.4 38 / 1 64 -45 32.9 12.2 42 / 1.06 64 -45 28.2 12.2 42
 sacrum bone group=spine power=2.5 ends=10:
     .802 0 -34 31 14 / .85 0 -38 39 17 / .9 0 -44 31 13 / .95 0 -50 19 9 / .975 0 -50 9 6
 . cord group=spine: .805 0 -42 8 4 / .92 0 -50 4 3
@@ -251,15 +253,16 @@ inferior_vena_cava cava: .435 17 10 9 8 / .5 17 8 9 8 / .6 16 9 9 7 / .7 15 14 9
 
 HEAD = """
 brain brain group=head wobble=.02:
-    -.05 0 -12 44 54 / 0 0 -13 69 86 / .01 0 -12 75 93 / .02 0 -15 73 84 / .03 0 -50 54 41 / .037 0 -57 40 29
+    -.05 0 -10 45.8 56.2 / 0 0 -11 71.8 89.4 / .01 0 -10 78 96.7 / .02 0 -13 75.9 87.4 / .03 0 -48 56.2 42.6 /
+    .037 0 -55 41.6 30.2
 . csf pair group=head ends=4: 0 12 -4 7 24 10 / .012 13 -6 8 30 8 / .022 18 -20 5 14 0
 . csf group=head ends=4: -.01 0 -13 1.6 84 / .027 0 -20 1.6 68
 """
 
 FACE = """
 face face group=head ends=10 power=3:
-    -.04 0 108 66 20 / .01 0 108 82 28 / .02 0 96 92 40 / .035 0 84 96 60 / .055 0 80 94 60 / .075 0 84 80 52 /
-    .1 0 92 62 36
+    -.04 0 112 68 20.6 / .01 0 112 84.5 28.8 / .02 0 100 94.8 41.2 / .035 0 88 98.9 61.8 / .055 0 84 96.8 61.8 /
+    .075 0 88 82.4 53.6 / .1 0 96 63.9 37.1
 . muscle pair group=masseter ends=4: .03 66 24 12 34 / .06 62 28 14 34 / .085 54 42 9 16
 . plate pair group=eye ends=4: .018 40 74 24 22 / .03 38 72 24 22
 . fat pair group=eye ends=4: .016 38 80 20 20 / .032 37 78 20 20
@@ -277,7 +280,7 @@ face face group=head ends=10 power=3:
 ARMS = """
 0 fat group=arm pair: .1 104 -4 20 26 / .2 114 -4 22 26 / .3 124 -6 24 26 / 1.2 128 -6 22 22
 0 muscle group=arm pair: .1 104 -4 17 22 / .2 114 -4 18 21 / .3 124 -6 19 21 / 1.2 128 -6 17 17
-humerus bone group=arm pair ends=8: .102 103 6 14 14 / .15 107 8 12 12 / .27 116 4 8 8
+humerus bone group=arm pair ends=8: .102 98 6 14 14 / .15 102 8 12 12 / .27 111 4 8 8
 0 bone group=arm pair: .275 118 0 8 10 / .5 124 0 6 6 / 1.2 128 -8 6 6
 """
 """Beside the body, of patients who could not raise them."""
@@ -371,9 +374,9 @@ PARTS = (
     *read(PELVIS),
     *read(MUSCLES),
     *read(FACE),
-    *vertebrae("vertebrae_cervical", 0.018, 0.1, 7, 1.36),
-    *vertebrae("vertebrae_thoracic", 0.1, 0.515, 12, 1.05),
-    *vertebrae("vertebrae_lumbar", 0.515, 0.81, 5, 1.07),
+    *vertebrae("vertebrae_cervical", 0.018, 0.1, 7, 1.4),
+    *vertebrae("vertebrae_thoracic", 0.1, 0.515, 12, 1.08),
+    *vertebrae("vertebrae_lumbar", 0.515, 0.81, 5, 1.11),
     *read(MIDLINE),
     *read(HEAD),
 )

@@ -10,9 +10,9 @@ from numpy.random import Generator
 from datamodules.sources.phantom_anatomy import GRID
 from datamodules.sources.phantom_shapes import Floats, Section
 
-PHASES = (0.25, 0.25, 0.5)
+PHASES = (0.2, 0.25, 0.55)
 """Share of patients scanned without contrast medium, in the arterial and in the portal venous phase."""
-NARROW = 0.3
+NARROW = 0.25
 """Share of patients shown in a window for soft tissue."""
 KNOTS = 6
 BENDING = 4.0
@@ -39,7 +39,7 @@ class Pose:
     def draw(cls, rng: Generator) -> Pose:
         """Draw how a patient lies."""
         row, column = rng.normal(0, (5.0, 6.0))
-        zoom, wide = np.exp(rng.normal(0, (0.055, 0.04)))
+        zoom, wide = np.exp(rng.normal(0, (0.05, 0.035)))
         bend = rng.normal(0, BENDING, (2, 2, KNOTS, KNOTS)).astype(np.float32)
         return cls((row, column), rng.normal(0, 0.06), (zoom * wide, zoom / wide), bend)
 
@@ -99,10 +99,10 @@ class Scan:
         """Draw the scan of one patient."""
         time = np.clip(rng.choice(3, p=PHASES) + rng.normal(0, 0.2), 0, 2)
         phase = np.maximum(0, 1 - np.abs(np.arange(3) - time))
-        low, high = rng.normal((-780, 950), (90, 140))
+        low, high = rng.normal((-870, 1000), (80, 140))
         if rng.random() < NARROW:
             low, high = rng.normal((-430, 580), (70, 70))
-        noise = np.exp(rng.normal(np.log(38), 0.35))
+        noise = np.exp(rng.normal(np.log(32), 0.35))
         table = rng.normal(-104, 4) if rng.random() < 0.6 else None
         return cls(Pose.draw(rng), phase, (low, high), noise, table)
 
