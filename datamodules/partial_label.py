@@ -24,7 +24,7 @@ from datamodules.labeled_subset import ShownLabels, has_labels, hide_classes, se
 from datamodules.presence import present_cells
 from datamodules.sampler import Stream, StreamSampler, rare_class_weights
 from datamodules.sources.base import Source
-from datamodules.splits import Split, make_split
+from datamodules.splits import PARTS, Split, make_split
 from partial_labels.batch import PartialLabelBatch, ValidationBatch
 from partial_labels.case_store import CaseStore
 from partial_labels.errors import InputError
@@ -184,6 +184,8 @@ class PartialLabelDataModule(pl.LightningDataModule):
 
     def part(self, name: str) -> Ids:
         """Return the cases of ``train``, ``val``, ``test``, or of ``all``, which needs no split."""
+        if name not in (*PARTS, "all"):
+            raise InputError(f"part={name}: choose one of {', '.join(PARTS)}, all")
         if name == "all":
             return np.arange(len(self.opened), dtype=np.int64)
         self.setup()

@@ -23,6 +23,8 @@ from partial_labels.errors import InputError
 from runs.targets import parameters, resolve, suggest
 
 Main = Callable[[DictConfig], float | None]
+EXPECTED = (InputError, OmegaConfBaseException, OSError)
+"""What the user can mend: shown in one line."""
 
 
 class JobFailedError(Exception):
@@ -49,7 +51,7 @@ def run_cli(main: Main, config_name: str, config_path: str = "conf") -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)  # what shells expect after Ctrl-C
-    except (InputError, HydraException, OmegaConfBaseException) as error:
+    except (*EXPECTED, HydraException) as error:
         if _debug():
             raise
         _fail(error)
@@ -60,6 +62,9 @@ def explain(error: Exception) -> str:
     """Say in one line what is wrong with the input and what to write instead."""
     if isinstance(error, InputError):
         return " ".join(str(error).split())
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}; check the path, its permissions and the space left"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         return f"{group}={choice}: no such choice{suggest(choice, error.options or [])}"
@@ -79,7 +84,7 @@ def _run_job(main: Main, cfg: DictConfig) -> float | None:
     try:
         return main(cfg)
     except Exception as error:
-        expected = isinstance(error, (InputError, OmegaConfBaseException)) and not _debug()
+        expected = isinstance(error, EXPECTED) and not _debug()
         if not sweep and not expected:
             raise
         job = f" in job {HydraConfig.get().job.num} ({HydraConfig.get().job.override_dirname})" if sweep else ""

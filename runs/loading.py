@@ -75,9 +75,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: unreadable or damaged checkpoint ({first_line(error)})") from error
     except Exception as error:  # torch raises pickle.UnpicklingError with pages of advice
         raise InputError(f"{path}: refused, it is not a plain checkpoint of this project") from error
-    missing = {"config", "classes", "state_dict"} - set(content)
+    parts = content if isinstance(content, dict) else {}
+    missing = [name for name in ("classes", "config", "state_dict") if not isinstance(parts.get(name), dict)]
     if missing:
-        raise InputError(f"{path}: no checkpoint of this project: {', '.join(sorted(missing))} is missing")
+        raise InputError(f"{path}: no checkpoint of this project: {', '.join(missing)} is missing")
     return content
 
 

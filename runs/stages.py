@@ -81,9 +81,7 @@ def fit_stages(cfg: DictConfig, data: Any, run_dir: Path, loggers: Sequence[Logg
         load_initial_weights(module, stage, fitted)
         trainer, best, last = build_trainer(cfg, stage, epochs, run_dir, loggers)
         cpu, wall = time.process_time(), time.time()
-        trainer.fit(module, datamodule=data)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+        fit(trainer, module, data)
         fitted.append(
             FittedStage(
                 name=stage.name,
@@ -96,6 +94,17 @@ def fit_stages(cfg: DictConfig, data: Any, run_dir: Path, loggers: Sequence[Logg
             )
         )
     return fitted
+
+
+def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> None:
+    """Fit, and let Ctrl-C be one, where Lightning would end the process with code 1."""
+    try:
+        trainer.fit(module, datamodule=data)
+    except SystemExit:
+        if not trainer.interrupted:
+            raise
+    if trainer.interrupted:
+        raise KeyboardInterrupt
 
 
 def build_module(cfg: DictConfig, stage: DictConfig, data: Any) -> pl.LightningModule:
@@ -160,6 +169,12 @@ def build_trainer(
 
 
 def seed_everything(seed: int) -> None:
-    """Seed every random number generator of the process and its workers."""
+    """Seed every random number generator of the process and its workers.
+
+    Raises:
+        InputError: If the seed is not one that all of them take.
+    """
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed={seed}: must lie between 0 and {2**32 - 1}")
     pl.seed_everything(seed, workers=True, verbose=False)
     torch.manual_seed(seed)

@@ -48,8 +48,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
 
 
 def claim(run_dir: Path) -> None:
-    """Refuse a directory in which another run has begun."""
-    if (run_dir / "config.yaml").exists():
+    """Refuse a directory in which another run has begun to train."""
+    if (run_dir / "checkpoints").exists():
         raise InputError(f"{run_dir}: another run lies there; name a new directory with hydra.run.dir=")
     try:
         run_dir.mkdir(parents=True, exist_ok=True)

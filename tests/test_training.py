@@ -139,7 +139,7 @@ def test_the_same_seed_gives_the_same_weights(slices_folder, tmp_path):
 
 
 def test_a_network_learns_the_small_cases(slices_folder):
-    results = train(small_run(slices_folder, "trainer.max_epochs=40", "model.width=8", "augment=none"))
+    results = train(small_run(slices_folder, "trainer.max_epochs=100", "model.width=8", "augment=none"))
     assert results["figures"]["last"]["dice"] > 0.6
 
 
@@ -154,6 +154,8 @@ def test_a_network_learns_the_small_cases(slices_folder):
         ("+colour=red", "colour"),
         ("data.root=nowhere", "nowhere"),
         ("data.labeled_groups=99", "only 3 training groups"),
+        ("seed=-1", "seed=-1: must lie between"),
+        ("optimizer.lr=1e30", "is not finite"),
     ],
 )
 def test_wrong_input_is_one_line(slices_folder, override, message):
@@ -165,6 +167,26 @@ def test_wrong_input_is_one_line(slices_folder, override, message):
 def test_a_directory_is_used_by_one_run(finished, slices_folder):
     with pytest.raises(InputError, match="another run lies there"):
         train(small_run(slices_folder))
+
+
+def test_a_run_that_never_trained_does_not_keep_its_directory(slices_folder):
+    with pytest.raises(InputError):
+        train(small_run(slices_folder, "data.image_size=30"))
+    assert train(small_run(slices_folder, "trainer.max_epochs=1"))["steps"] == 2
+
+
+def test_an_unknown_part_is_named(finished):
+    run, _ = finished
+    cfg = composed(run.parent, f"checkpoint={run}/checkpoints/supervised/last.ckpt", "part=best", config="evaluate")
+    with pytest.raises(InputError, match="part=best: choose one of train, val, test, all"):
+        evaluate_command(cfg)
+
+
+@pytest.mark.parametrize("content", [3, [1], {"state_dict": {}, "config": {}, "classes": 3}])
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "x.ckpt")
+    with pytest.raises(InputError, match="no checkpoint of this project: "):
+        runs.load(tmp_path / "x.ckpt")
 
 
 def test_a_damaged_checkpoint_is_refused(finished):

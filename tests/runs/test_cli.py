@@ -79,6 +79,10 @@ def run(app: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
         ),
         ("a=[1", "error: cannot read 'a=[1': no viable alternative at input '[1'"),
         ("seed=1", "error: seed=1: try another"),
+        (
+            "hydra.run.dir=app.py/run",
+            "error: app.py/run: Not a directory; check the path, its permissions and the space left",
+        ),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_1(app: Path, override: str, line: str) -> None:
