@@ -62,12 +62,12 @@ def explain(error: Exception) -> str:
     """Say in one line what is wrong with the input and what to write instead."""
     if isinstance(error, InputError):
         return " ".join(str(error).split())
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror or error}; check the path, its permissions and the space left"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         return f"{group}={choice}: no such choice{suggest(choice, error.options or [])}"
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}; check the path, its permissions and the space left"
     if isinstance(error, OverrideParseException):
         return f"cannot read {error.override!r}: {_first_line(error)}"
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
