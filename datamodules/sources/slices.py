@@ -96,7 +96,7 @@ def read_classes(path: Path, pairs: Sequence[Sequence[int]] | None = None) -> Cl
         InputError: If it is missing, is not a table of names, or its ids are not 1, 2, ... without a gap.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8-sig"))
         names = {int(index): str(name) for index, name in record.items()}
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f'{path}: not readable as {{"1": name, "2": name, ...}} ({error})') from error
