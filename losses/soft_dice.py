@@ -27,7 +27,7 @@ class SoftDice(PartialLoss, ABC):
         ValueError: If ``smooth`` is not above 0.
     """
 
-    def __init__(self, pool_batch: bool = True, smooth: float = 1.0) -> None:
+    def __init__(self, pool_batch: bool = True, smooth: float = 1e-5) -> None:
         super().__init__()
         if smooth <= 0:
             raise ValueError(f"loss: smooth={smooth}: must be above 0 pixels")
