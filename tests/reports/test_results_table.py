@@ -1,0 +1,44 @@
+import json
+import statistics
+
+import pytest
+
+from partial_labels.errors import InputError
+from reports.results_table import main, markdown_table, read_results
+
+RUNS = {"masked": (0.70, 0.74, 0.72), "dice_ce": (0.61, 0.60, 0.65)}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for variant, values in RUNS.items():
+        for seed, value in enumerate(values):
+            figures = {"dice": value - 0.1, "dice_volume": value, "dice/liver": value, "dice_classes": 2.0}
+            record = {"figures": {"last": figures, "best": figures}, "steps": 2460}
+            (tmp_path / f"{variant}_seed{seed}.json").write_text(json.dumps(record))
+    return tmp_path
+
+
+def test_a_row_is_mean_and_deviation_over_seeds_the_best_first(folder):
+    rows = markdown_table(read_results(folder)).splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == ["| masked", "| dice_ce"]
+    mean, deviation = statistics.fmean(RUNS["masked"]), statistics.stdev(RUNS["masked"])
+    assert rows[0] == f"| masked | 3 | 2460 | {mean - 0.1:.3f} ± {deviation:.3f} | {mean:.3f} ± {deviation:.3f} |"
+
+
+def test_classes_get_columns_of_their_own(folder):
+    assert "| liver |" in markdown_table(read_results(folder), classes=True).splitlines()[0]
+
+
+def test_one_seed_has_no_deviation(folder):
+    for seed in (1, 2):
+        (folder / f"masked_seed{seed}.json").unlink()
+    assert "| masked | 1 | 2460 | 0.600 | 0.700 |" in markdown_table(read_results(folder))
+
+
+def test_a_folder_without_results_and_a_broken_file_are_named(folder, tmp_path_factory, capsys):
+    with pytest.raises(InputError, match=r"no file named <variant>_seed<number>\.json"):
+        read_results(tmp_path_factory.mktemp("empty"))
+    (folder / "masked_seed1.json").write_text("{")
+    assert main([str(folder)]) == 1
+    assert "masked_seed1.json: no JSON" in capsys.readouterr().err
