@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from jaxtyping import UInt8
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
@@ -57,8 +58,12 @@ class ImagePanels(Callback):
                     label=batch.seen.label[row].cpu().numpy(),
                     prediction=prediction[row].cpu().numpy(),
                     status=batch.seen.status[row].cpu().numpy(),
-                    truth=batch.truth.label[row].cpu().numpy() if batch.truth is not batch.seen else None,
+                    truth=batch.truth.label[row].cpu().numpy() if self._knows_more(batch, row) else None,
                 )
+
+    @staticmethod
+    def _knows_more(batch: ValidationBatch, row: int) -> bool:
+        return not torch.equal(batch.truth.status[row], batch.seen.status[row])
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Draw them, with each case's mean Dice."""
