@@ -18,7 +18,7 @@ def main(cfg: DictConfig) -> float:
 
     results = train(cfg)
     print(f"report: {write_run_page(cfg.paths.run)}")
-    return float(results["figures"]["last"][cfg.monitor.removeprefix("val/")])
+    return float(results["figures"]["last"].get(cfg.monitor.removeprefix("val/"), "nan"))
 
 
 if __name__ == "__main__":

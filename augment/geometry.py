@@ -80,14 +80,22 @@ class RandomGeometry:
         """Return the moved batch; the one given stays as it is.
 
         Raises:
-            InputError: If mirrors are asked for and the data set forbids them.
+            InputError: See :meth:`check`.
+        """
+        self.check(mirror_rule)
+        return self._warp(self._mirror(batch, draws, mirror_rule), draws)
+
+    def check(self, mirror_rule: MirrorRule) -> None:
+        """Refuse mirrors where the data set forbids them.
+
+        Raises:
+            InputError: With what to set.
         """
         if self.mirror > 0 and mirror_rule.forbidden:
             raise InputError(
                 f"augmentation: mirror={self.mirror}, but the data set has no left/right class pairs or does not say "
                 "along which axis left and right lie; set mirror=0"
             )
-        return self._warp(self._mirror(batch, draws, mirror_rule), draws)
 
     def _mirror(self, batch: PartialLabelBatch, draws: Draws, rule: MirrorRule) -> PartialLabelBatch:
         chosen = draws.chance(self.mirror).nonzero()[:, 0].to(batch.image.device)

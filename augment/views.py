@@ -34,6 +34,11 @@ class WeakView:
             batch = self.geometry(batch, draws, mirror_rule)
         return batch._replace(image=apply(self.intensity, batch.image, draws))
 
+    def check(self, mirror_rule: MirrorRule) -> None:
+        """Refuse, before the first batch, what the data set forbids; see :meth:`RandomGeometry.check`."""
+        if self.geometry is not None:
+            self.geometry.check(mirror_rule)
+
 
 @final
 class StrongView:

@@ -88,7 +88,7 @@ def select_labeled(
     given = {f"data.labeled_{key}": value for key, value in options.items() if value is not None}
     if len(given) > 1:
         raise InputError(f"{', '.join(given)}: give at most one of them")
-    if any(value <= 0 for value in given.values()) or (labeled_fraction or 0) > 1:
+    if any(not value > 0 for value in given.values()) or (labeled_fraction or 0) > 1:
         raise InputError(f"{_say(given)}: a count must be at least 1, a fraction lie in (0, 1]")
     if labeled_first is not None:
         train = _first_in_list(cases, train, labeled_first)

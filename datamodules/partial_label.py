@@ -93,10 +93,11 @@ class PartialLabelDataModule(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if batch_size < 1 or val_batch_size < 1 or unlabeled_batch_size < 0:
-            raise ValueError(f"batch_size={batch_size}, val_batch_size={val_batch_size}: must be at least 1")
+        _at_least(1, batch_size=batch_size, val_batch_size=val_batch_size, steps_per_epoch=steps_per_epoch)
+        _at_least(0, unlabeled_batch_size=unlabeled_batch_size, num_workers=num_workers)
+        _at_least(0, seed=seed, split_seed=split_seed)
         self.source, self.cache = source, Path(cache)
-        self.image_size = (image_size, image_size) if isinstance(image_size, int) else (image_size[0], image_size[1])
+        self.image_size = _sides(image_size)
         self.fit: Literal["scale", "pad"] = fit
         self.split_seed, self.val_fraction, self.similarity = split_seed, val_fraction, similarity
         self.folds, self.fold = folds, fold
@@ -109,6 +110,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
         self.store: CaseStore | None = None
         self.split: Split | None = None
         self.resident: ResidentCases | None = None
+        self.statistics: tuple[float, float] | None = None
 
     @property
     def opened(self) -> CaseStore:
@@ -142,6 +144,8 @@ class PartialLabelDataModule(pl.LightningDataModule):
             )
         self.cases = TrainingCases(store, self.shown)
         self.mirror = MirrorRule(store.header.left_right_axis, store.classes.mirror)
+        if self.weak is not None:
+            self.weak.check(self.mirror)
 
     def _draw_split(self, store: CaseStore) -> Split:
         return make_split(
@@ -177,10 +181,11 @@ class PartialLabelDataModule(pl.LightningDataModule):
 
     def intensity_statistics(self) -> tuple[float, float]:
         """Return mean and standard deviation of the training cases, for the network's first layer."""
-        mean, std = mean_and_std(self.opened, self.part("train"))
-        if not std > 0:
+        if self.statistics is None:
+            self.statistics = mean_and_std(self.opened, self.part("train"))
+        if not self.statistics[1] > 0:
             raise InputError(f"{self.opened.header.name}: every training image is constant; check the source's files")
-        return mean, std
+        return self.statistics
 
     def part(self, name: str) -> Ids:
         """Return the cases of ``train``, ``val``, ``test``, or of ``all``, which needs no split."""
@@ -279,3 +284,18 @@ class PartialLabelDataModule(pl.LightningDataModule):
                 return
         self.resident = ResidentCases(self.cases, train, device)
         log.info("%d training cases are kept on %s", len(train), device)
+
+
+def _at_least(least: int, **values: int | None) -> None:
+    """Refuse values below ``least``; None is "not given"."""
+    for key, value in values.items():
+        if value is not None and value < least:
+            raise ValueError(f"{key}={value}: must be at least {least}")
+
+
+def _sides(image_size: int | list[int]) -> tuple[int, int]:
+    """Return (H, W)."""
+    sides = [image_size, image_size] if isinstance(image_size, int) else image_size
+    if len(sides) != 2 or min(sides) < 1:
+        raise ValueError(f"image_size={image_size}: give one side in pixels, or two, as in [256,192]")
+    return sides[0], sides[1]

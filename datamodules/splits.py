@@ -205,8 +205,8 @@ def _report(store: CaseStore, split: Split, shown: NDArray[np.bool_]) -> None:
     for part in ("train", "val"):
         if not len(getattr(split, part)):
             raise InputError(f"{name}: no {part} case; check the split column of the source, or leave it empty")
-    if not shown[split.train, 1:].any():
-        raise InputError(f"{name}: no class has a training case that shows it; check the labels and the examined lists")
+        if not shown[getattr(split, part), 1:].any():
+            raise InputError(f"{name}: no {part} case shows any class; check the labels and the examined lists")
     if split.crossing:
         pairs = [f"{store.cases[a].name} ~ {store.cases[b].name}" for a, b in split.crossing]
         logger.warning("%s: the source's split cuts %d near-duplicate pairs: %s", name, len(pairs), some(pairs))

@@ -24,6 +24,9 @@ from partial_labels.head import Head
 Outputs = Tensor | Sequence[Tensor]
 """What a network returns: logits, or with deep supervision several levels of them, the finest first."""
 
+MONITORS = ("val/dice", "val/dice_volume", "val/dice_pessimistic", "val/dice_truth")
+"""What can choose the best checkpoint: larger is better."""
+
 
 class SegmentationModule(pl.LightningModule, ABC):
     """Trains a student on partially labeled batches and validates it on what was examined.
@@ -38,6 +41,9 @@ class SegmentationModule(pl.LightningModule, ABC):
         mean: Mean intensity of the training cases, kept in the checkpoint.
         std: Their standard deviation.
         monitor: The logged metric that tells which checkpoint is best.
+
+    Raises:
+        ValueError: If no such metric is logged.
     """
 
     def __init__(
@@ -53,6 +59,8 @@ class SegmentationModule(pl.LightningModule, ABC):
         monitor: str = "val/dice",
     ) -> None:
         super().__init__()
+        if monitor not in (*MONITORS, *(f"val/dice/{name}" for name in classes.foreground)):
+            raise ValueError(f"monitor={monitor}: choose {', '.join(MONITORS)} or val/dice/<class>")
         self.student = NormalisedNetwork(network)
         self.student.set_statistics(mean, std)
         self.head, self.loss = head, loss

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from conf.schema import EvaluateConfig
@@ -14,7 +15,7 @@ from partial_labels.errors import InputError
 from runs.instantiate import build, check, check_extra_keys
 from runs.loading import load, run_directory_of, write_json
 from runs.stages import GIVEN
-from runs.trainer import make_trainer, resolve_precision
+from runs.trainer import make_trainer
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ def evaluate(
     Returns:
         The figures under their log keys without a prefix: ``dice``, ``dice_volume``, ``hd95_mm``, ...
     """
+    if not 0 <= nsd_tolerance_mm < float("inf"):
+        raise InputError(f"nsd_tolerance_mm={nsd_tolerance_mm}: must be finite, 0 or more")
     store = data.opened
     loaded = load(checkpoint, network)
     matched = loaded.classes.match(store.classes)
@@ -80,13 +83,14 @@ def evaluate(
 
 
 def settings(trainer: DictConfig | None) -> dict[str, Any]:
-    """Return what an evaluation shares with its run, so that the figures agree."""
+    """Return what an evaluation shares with its run, so that the figures agree; without a GPU it takes the CPU."""
     values: dict[str, Any] = {"progress_bar": False}
     if trainer is not None:
         plain = OmegaConf.to_container(trainer, resolve=True)
         assert isinstance(plain, dict)
         values |= {key: plain[key] for key in ("accelerator", "precision", "threads") if key in plain}
-        resolve_precision(values.get("precision", "auto"), on_gpu=False)
+        if not torch.cuda.is_available() and values.get("accelerator") != "cpu":
+            values |= {"accelerator": "cpu", "precision": "auto"}
     return values
 
 
@@ -106,6 +110,7 @@ def evaluate_command(cfg: DictConfig) -> tuple[dict[str, float], Path]:
     split = run / "split.csv"
     if not own:
         report_classes(content.classes, data.opened.classes)
+        report_size(content.config, data.opened.header.size)
     elif split.exists():
         data.setup(split_file=split)
     output = (
@@ -131,3 +136,10 @@ def report_classes(known: ClassTable, asked: ClassTable) -> None:
     unknown = [name for i, name in enumerate(asked.names) if i not in {*known.match(asked).values()}]
     if unknown:
         log.warning("the checkpoint does not know, and the figures leave out: %s", ", ".join(unknown))
+
+
+def report_size(config: DictConfig, asked: tuple[int, int]) -> None:
+    """Warn where the data come at another size than the network was trained at: anatomy then has another scale."""
+    trained = config.data.image_size
+    if asked != ((trained, trained) if isinstance(trained, int) else tuple(trained)):
+        log.warning("trained at data.image_size=%s, measured at %s x %s", trained, *asked)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 from collections.abc import Collection, Iterator, Mapping
 from inspect import Parameter
 from typing import Any, get_args, get_type_hints
@@ -152,7 +153,15 @@ def _build(value: Any, where: str, kwargs: Mapping[str, Any]) -> Any:
     except InputError:
         raise
     except (ValueError, TypeError) as error:
-        raise InputError(f"{where or value['_target_']}: {' '.join(str(error).split())}") from error
+        raise InputError(_placed(where or value["_target_"], " ".join(str(error).split()), kwargs)) from error
+
+
+def _placed(where: str, text: str, kwargs: Collection[str]) -> str:
+    """Put the node's path before a constructor's ``key=value: must be ...``, as one would type it."""
+    key = re.match(r"(\w+)=", text)
+    if text.startswith((f"{where}.", f"{where}:")) or (key and key[1] in kwargs):
+        return text
+    return f"{where}.{text}" if key else f"{where}: {text}"
 
 
 def _plain(cfg: Node) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
 from partial_labels.classes import ClassTable
@@ -43,13 +44,19 @@ def load(path: str | Path, network: str = "student") -> Loaded:
     content = read_checkpoint(checkpoint)
     config = OmegaConf.create(content["config"])
     classes = ClassTable.from_json(content["classes"])
-    head: Head = build(config.head, where="head")
-    bare = build(config.model, where="model", in_channels=1, out_channels=head.channels(len(classes)))
+    try:
+        head: Head = build(config.head, where="head")
+        bare = build(config.model, where="model", in_channels=1, out_channels=head.channels(len(classes)))
+    except (InputError, OmegaConfBaseException) as error:
+        raise InputError(f"{checkpoint}: its configuration cannot be built: {first_line(error)}") from error
     wrapped: nn.Module = build({"_target_": NORMALISED}, network=bare)
     prefix = f"{network}."
     weights = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
     if not weights:
         raise InputError(f"{checkpoint}: it has no {network}; its parts are {', '.join(parts_of(content))}")
+    broken = next((key for key, value in weights.items() if not bool(torch.isfinite(value).all())), None)
+    if broken is not None:
+        raise InputError(f"{checkpoint}: weight {broken} is not finite; take an earlier checkpoint, or train again")
     try:
         wrapped.load_state_dict(weights)
     except RuntimeError as error:
@@ -71,14 +78,19 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint without running any code that it may hold."""
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: unreadable or damaged checkpoint ({first_line(error)})") from error
+    except OSError as error:
+        raise InputError(f"{path}: unreadable ({error.strerror or error}); check path and permissions") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: damaged, or no checkpoint; take another, or train again") from error
     except Exception as error:  # torch raises pickle.UnpicklingError with pages of advice
-        raise InputError(f"{path}: refused, it is not a plain checkpoint of this project") from error
+        raise InputError(f"{path}: no checkpoint of this project; give RUN/checkpoints/STAGE/last.ckpt") from error
     parts = content if isinstance(content, dict) else {}
     missing = [name for name in ("classes", "config", "state_dict") if not isinstance(parts.get(name), dict)]
     if missing:
-        raise InputError(f"{path}: no checkpoint of this project: {', '.join(missing)} is missing")
+        raise InputError(
+            f"{path}: no checkpoint of this project: {', '.join(missing)} is missing; "
+            "give RUN/checkpoints/STAGE/last.ckpt"
+        )
     return content
 
 

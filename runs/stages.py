@@ -11,6 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
@@ -65,6 +66,51 @@ class KeepConfig(Callback):
         checkpoint["config"] = self.config
 
 
+def rehearse(cfg: DictConfig, data: Any, run_dir: Path) -> None:
+    """Build once, and throw away, all that the run will build, so that what is refused is refused before it begins.
+
+    Args:
+        cfg: The composed configuration.
+        data: The DataModule, set up.
+        run_dir: The run directory; nothing is written there.
+
+    Raises:
+        InputError: At the first part that cannot be built.
+    """
+    if not cfg.ssl.stages:
+        raise InputError("ssl.stages is empty: name at least one stage")
+    for index, stage in enumerate(cfg.ssl.stages):
+        check_init(stage, [earlier.name for earlier in cfg.ssl.stages[:index]])
+        module = build_module(cfg, stage, data)
+        try:
+            module.make_optimizer(module.parameters())
+        except ValueError as error:
+            raise InputError(f"optimizer: {error}") from error
+        build_trainer(cfg, stage, epochs_of(stage, cfg), run_dir, [])
+    for node in cfg.report.values():
+        if node is not None:
+            build(node, output=str(run_dir))
+
+
+def epochs_of(stage: DictConfig, cfg: DictConfig) -> int:
+    """Return the stage's share of the run's epochs, at least one."""
+    if cfg.trainer.max_epochs < 1:
+        raise InputError(f"trainer.max_epochs={cfg.trainer.max_epochs}: must be at least 1")
+    if not 0 < stage.fraction <= 1:
+        raise InputError(f"ssl stage {stage.name}: fraction={stage.fraction} must lie in (0, 1]")
+    return max(1, round(float(stage.fraction) * int(cfg.trainer.max_epochs)))
+
+
+def check_init(stage: DictConfig, earlier: Sequence[str]) -> None:
+    """Refuse initial weights of a stage that does not come before."""
+    name, _, which = stage.init.partition("/")
+    if stage.init != "scratch" and (name not in earlier or which not in ("last", "best")):
+        raise InputError(
+            f"ssl stage {stage.name}: init={stage.init} is neither scratch nor last or best of an earlier stage "
+            f"({', '.join(f'{one}/last' for one in earlier) or 'there is none'})"
+        )
+
+
 def fit_stages(cfg: DictConfig, data: Any, run_dir: Path, loggers: Sequence[Logger]) -> list[FittedStage]:
     """Fit every stage of ``cfg.ssl``.
 
@@ -76,7 +122,7 @@ def fit_stages(cfg: DictConfig, data: Any, run_dir: Path, loggers: Sequence[Logg
     """
     fitted: list[FittedStage] = []
     for stage in cfg.ssl.stages:
-        epochs = max(1, round(stage.fraction * cfg.trainer.max_epochs))
+        epochs = epochs_of(stage, cfg)
         module = build_module(cfg, stage, data)
         load_initial_weights(module, stage, fitted)
         trainer, best, last = build_trainer(cfg, stage, epochs, run_dir, loggers)
@@ -97,9 +143,15 @@ def fit_stages(cfg: DictConfig, data: Any, run_dir: Path, loggers: Sequence[Logg
 
 
 def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> None:
-    """Fit, and let Ctrl-C be one, where Lightning would end the process with code 1."""
+    """Fit, and let Ctrl-C be one, where Lightning would end the process with code 1.
+
+    Raises:
+        InputError: If Lightning finds the configuration at fault, such as a ``monitor`` that was not logged.
+    """
     try:
         trainer.fit(module, datamodule=data)
+    except MisconfigurationException as error:
+        raise InputError(" ".join(str(error).split())) from error
     except SystemExit:
         if not trainer.interrupted:
             raise
@@ -107,7 +159,7 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> None:
         raise KeyboardInterrupt
 
 
-def build_module(cfg: DictConfig, stage: DictConfig, data: Any) -> pl.LightningModule:
+def build_module(cfg: DictConfig, stage: DictConfig, data: Any) -> Any:
     """Build a stage's module with a fresh network for the classes of the data."""
     store = data.opened
     head: Head = build(cfg.head)
@@ -118,7 +170,7 @@ def build_module(cfg: DictConfig, stage: DictConfig, data: Any) -> pl.LightningM
         raise InputError(str(error)) from error
     network.set_bias(head.initial_logits(len(store.classes)))
     mean, std = data.intensity_statistics()
-    module: pl.LightningModule = build(
+    return build(
         stage.module,
         network=network,
         head=head,
@@ -130,7 +182,6 @@ def build_module(cfg: DictConfig, stage: DictConfig, data: Any) -> pl.LightningM
         std=std,
         monitor=cfg.monitor,
     )
-    return module
 
 
 def load_initial_weights(module: pl.LightningModule, stage: DictConfig, fitted: Sequence[FittedStage]) -> None:
@@ -139,11 +190,6 @@ def load_initial_weights(module: pl.LightningModule, stage: DictConfig, fitted: 
         return
     name, _, which = stage.init.partition("/")
     earlier = {one.name: one for one in fitted}
-    if name not in earlier or which not in ("last", "best"):
-        raise InputError(
-            f"ssl stage {stage.name}: init={stage.init} is neither scratch nor last or best of an earlier stage "
-            f"({', '.join(f'{one}/last' for one in earlier) or 'there is none'})"
-        )
     weights = read_checkpoint(getattr(earlier[name], which))["state_dict"]
     student = {key: value for key, value in weights.items() if key.startswith("student.")}
     module.load_state_dict(student, strict=False)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -29,7 +30,7 @@ PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true")
 def make_trainer(
     max_epochs: int,
     run_dir: str,
-    accelerator: str = "auto",
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto",
     devices: int = 1,
     precision: str = "auto",
     threads: int | None = None,
@@ -58,13 +59,24 @@ def make_trainer(
 
     Raises:
         InputError: If there is no such precision, or the GPU is one that this build of torch has no code for.
+        ValueError: If a number is out of range.
     """
     quiet_lightning()
+    least_one = {"max_epochs": max_epochs, "devices": devices, "threads": threads}
+    least_one |= {"accumulate": accumulate, "validate_every_n_epochs": validate_every_n_epochs}
+    for key, value in least_one.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{key}={value}: must be at least 1")
+    if gradient_clip is not None and not 0 < gradient_clip < float("inf"):
+        raise ValueError(f"gradient_clip={gradient_clip}: must be above 0; null for no clipping")
     if threads is not None:
         torch.set_num_threads(threads)
-    on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
+    on_gpu = accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
     if on_gpu:
         check_gpu()
+    available = torch.cuda.device_count() if on_gpu else os.cpu_count() or 1
+    if devices > available:
+        raise ValueError(f"devices={devices}: this machine has {available}")
     resolved = resolve_precision(precision, on_gpu)
     log.info("device %s (asked: %s), precision %s (asked: %s)", device_name(on_gpu), accelerator, resolved, precision)
     bar = [RichProgressBar(leave=True)] if progress_bar else []
@@ -72,7 +84,7 @@ def make_trainer(
     return pl.Trainer(
         max_epochs=max_epochs,
         default_root_dir=run_dir,
-        accelerator="gpu" if on_gpu else accelerator,
+        accelerator="gpu" if on_gpu else "cpu",
         devices=devices,
         gradient_clip_val=gradient_clip,
         accumulate_grad_batches=accumulate,
@@ -100,8 +112,10 @@ def resolve_precision(precision: str, on_gpu: bool) -> str:
     """Return the precision to use.
 
     Raises:
-        InputError: If there is no such precision.
+        InputError: If there is no such precision, or it needs a GPU.
     """
+    if precision == "16-mixed" and not on_gpu:
+        raise InputError("trainer.precision=16-mixed: half precision needs a GPU; choose 32-true or bf16-mixed")
     if precision in PRECISIONS:
         return precision
     if precision != "auto":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from partial_labels.errors import InputError
 from runs.evaluation import evaluate
 from runs.instantiate import build, check, check_extra_keys
 from runs.loading import write_json
-from runs.stages import GIVEN, FittedStage, fit_stages, seed_everything
+from runs.stages import GIVEN, FittedStage, fit_stages, rehearse, seed_everything
 
 log = logging.getLogger(__name__)
 
@@ -33,28 +35,44 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     check_extra_keys(cfg, TrainConfig)
     check(cfg, given=GIVEN)
     run_dir = Path(cfg.paths.run)
-    claim(run_dir)
-    seed_everything(cfg.seed)
-    data = build(cfg.data)
-    data.setup()
-    save_config(cfg, run_dir)
-    data.split.write(run_dir / "split.csv", data.opened.cases, data.labeled)
-    fitted = fit_stages(cfg, data, run_dir, [build(node) for node in cfg.logger.values()])
-    results = measure(cfg, data, run_dir, fitted)
-    write_json(run_dir / "results.json", results)
+    with claimed(run_dir):
+        seed_everything(cfg.seed)
+        data = build(cfg.data)
+        data.setup()
+        rehearse(cfg, data, run_dir)
+        save_config(cfg, run_dir)
+        data.split.write(run_dir / "split.csv", data.opened.cases, data.labeled)
+        seed_everything(cfg.seed)
+        fitted = fit_stages(cfg, data, run_dir, [build(node) for node in cfg.logger.values()])
+        results = measure(cfg, data, run_dir, fitted)
+        write_json(run_dir / "results.json", results)
     if cfg.paths.record:
         write_json(Path(cfg.paths.record), results)
     return results
 
 
-def claim(run_dir: Path) -> None:
-    """Refuse a directory in which another run has begun to train."""
-    if (run_dir / "checkpoints").exists():
-        raise InputError(f"{run_dir}: another run lies there; name a new directory with hydra.run.dir=")
+@contextmanager
+def claimed(run_dir: Path) -> Iterator[None]:
+    """Hold a directory for one run by its ``checkpoints`` folder, which is made at once or not at all.
+
+    A run that fails before its first checkpoint gives the directory back: there is nothing in it to lose.
+
+    Raises:
+        InputError: If another run lies there, or nothing can be written.
+    """
+    folder = run_dir / "checkpoints"
     try:
-        run_dir.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True)
+    except FileExistsError as error:
+        raise InputError(f"{run_dir}: another run lies there; name a new directory with hydra.run.dir=") from error
     except OSError as error:
         raise InputError(f"{run_dir}: cannot write there ({error}); name another with hydra.run.dir=") from error
+    try:
+        yield
+    finally:
+        for path in [*folder.glob("*/"), folder]:
+            with suppress(OSError):
+                path.rmdir()  # only where it is empty
 
 
 def save_config(cfg: DictConfig, run_dir: Path) -> None:

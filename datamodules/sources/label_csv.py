@@ -43,7 +43,11 @@ def read_label_csv(path: Path, names: Sequence[str], num_pixels: int, max_id: in
         InputError: If a column or row is missing or too many, or a cell is no class id; it names row and column.
     """
     labels = np.empty((len(names), num_pixels), dtype=np.uint8)
-    with path.open("rb") as file:
+    try:
+        opened = path.open("rb")
+    except OSError as error:
+        raise InputError(f"{path}: unreadable ({error.strerror}); download it again") from error
+    with opened as file:
         columns = _read_header(file, path)
         place = _places(columns, names, path)
         row = 0

@@ -48,14 +48,19 @@ def read_manifest(root: Path, num_classes: int) -> list[Slice]:
     path = root / "manifest.csv"
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="")
+            reader = csv.DictReader(file, restval="", skipinitialspace=True)
             columns = reader.fieldnames or []
             numbered = [(reader.line_num, record) for record in reader]
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing; data.root must be a slices folder") from error
     except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"{path}: not readable as a table ({error}); data.root must be a slices folder") from error
+        raise InputError(f"{path}: not readable as a table ({error}); save it as CSV in UTF-8") from error
     for name in REQUIRED:
-        if name not in columns:
-            raise InputError(f"{path}: no column {name!r}; it has {', '.join(columns) or 'none'}")
+        if columns.count(name) != 1:
+            number = "two columns" if name in columns else "no column"
+            raise InputError(f"{path}: {number} {name!r}; it has {', '.join(columns) or 'none'}, separated by commas")
+    if not numbered:
+        raise InputError(f"{path}: no row below the header; write one for each slice")
     rows: list[Slice] = []
     in_volume: Counter[str] = Counter()
     for line, record in numbered:
@@ -113,6 +118,8 @@ def _inside(root: Path, text: str, where: str) -> Path:
     if not text:
         raise InputError(f"{where}: the image path is empty; name a file")
     path = root / text
+    if "\0" in text:
+        raise InputError(f"{where}: {text!r} is no file name; mend the row")
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         raise InputError(f"{where}: {text!r} leaves the folder {root}; put the file inside")
     return path

@@ -53,6 +53,8 @@ class SlicesSource(Source):
         pairs: Sequence[Sequence[int]] | None = None,
     ) -> None:
         self.root = Path(root)
+        if not self.root.is_dir():
+            raise InputError(f"{self.root}: no such folder; set data.root to one with manifest.csv and classes.json")
         self.left_right_axis = left_right_axis
         self._classes = read_classes(self.root / "classes.json", pairs)
         self.slices = read_manifest(self.root, len(self._classes))
@@ -95,11 +97,17 @@ def read_classes(path: Path, pairs: Sequence[Sequence[int]] | None = None) -> Cl
     Raises:
         InputError: If it is missing, is not a table of names, or its ids are not 1, 2, ... without a gap.
     """
+    wanted = '{"1": "name", "2": "name", ...}'
     try:
-        record = json.loads(path.read_text(encoding="utf-8-sig"))
-        names = {int(index): str(name) for index, name in record.items()}
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f'{path}: not readable as {{"1": name, "2": name, ...}} ({error})') from error
+        record = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=list)
+        names = {int(index): name for index, name in record}
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing; write {wanted} into it") from error
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: not readable ({error}); write {wanted}, in UTF-8") from error
+    odd = next((name for name in names.values() if not isinstance(name, str) or not name.strip()), None)
+    if odd is not None or len(names) < len(record):
+        raise InputError(f"{path}: an id stands there twice, or {odd!r} is no name; write {wanted}")
     names.pop(0, None)
     if sorted(names) != list(range(1, len(names) + 1)):
         raise InputError(

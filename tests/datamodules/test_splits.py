@@ -128,7 +128,7 @@ def test_a_class_without_a_case_is_named_and_only_examined_cells_count(caplog):
     assert "no train case shows 1 of the classes: spleen" in caplog.text
     assert "no val case shows 1 of the classes: spleen" in caplog.text
     store.status[:] = 0
-    with pytest.raises(InputError, match="no class has a training case"):
+    with pytest.raises(InputError, match="no train case shows any class"):
         make_split(store)
 
 
