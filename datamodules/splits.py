@@ -111,7 +111,8 @@ def make_split(
 
     A split given by the source wins: its near-duplicates that cross are reported, never moved. Where the source names
     no val case, a share of the training cases becomes val; cases without a word of the source train. What is drawn
-    here never cuts a group or a near-duplicate cluster.
+    here never cuts a group or a near-duplicate cluster. Where a truth is kept, the classes are balanced by it and not
+    by what of it is shown: the more and the less annotated variants of a phantom are then measured on the same cases.
 
     Args:
         store: The cases.
@@ -129,13 +130,14 @@ def make_split(
     vectors = thumbnail_vectors(store.images)
     cluster = cluster_vectors(vectors, similarity)
     shown = present_cells(store) & (store.status == HUMAN)
+    balanced = shown if store.truth is None else present_cells(store, truth=True)
     part = _given_parts(store)
     if not (part == "val").any():
         shares = np.array([1 - val_fraction, val_fraction])
-        drawn = _draw(store, part, cluster, shown, shares, seed)
+        drawn = _draw(store, part, cluster, balanced, shares, seed)
         part[(part == "train") & (drawn == 1)] = "val"
     if folds is not None:
-        drawn = _draw(store, part, cluster, shown, np.full(folds, 1 / folds), seed)
+        drawn = _draw(store, part, cluster, balanced, np.full(folds, 1 / folds), seed)
         part = np.where(part == "train", np.where(drawn == fold, "val", "train"), "")
     split = from_parts(part, cluster, _crossing(vectors, part, similarity))
     _report(store, split, shown)
@@ -171,9 +173,9 @@ def _given_parts(store: CaseStore) -> Parts:
 
 
 def _draw(
-    store: CaseStore, part: Parts, cluster: Ids, shown: NDArray[np.bool_], shares: NDArray[np.float64], seed: int
+    store: CaseStore, part: Parts, cluster: Ids, balanced: NDArray[np.bool_], shares: NDArray[np.float64], seed: int
 ) -> Ids:
-    """Return for each case the drawn share's number, -1 outside train."""
+    """Return for each case the drawn share's number, -1 outside train; ``balanced`` are its classes, (N, C)."""
     pool = np.flatnonzero(part == "train")
     unit = split_units(store.cases.column("group")[pool], cluster[pool]) if len(pool) else pool
     units = int(unit.max(initial=-1)) + 1
@@ -183,7 +185,7 @@ def _draw(
             f"near-duplicates), {len(shares)} are needed; add patients, lower data.folds or fill the split column"
         )
     labeled = (store.status[pool, 1:] == HUMAN).any(axis=1)
-    columns = np.column_stack([shown[pool, 1:], labeled, np.ones(len(pool), dtype=bool)])
+    columns = np.column_stack([balanced[pool, 1:], labeled, np.ones(len(pool), dtype=bool)])
     counts = np.zeros((units, columns.shape[1]), dtype=np.int64)
     np.add.at(counts, unit, columns)
     drawn = np.full(len(part), -1, dtype=np.int64)

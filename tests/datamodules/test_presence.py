@@ -21,3 +21,14 @@ def test_present_cells_are_those_of_the_labels(tmp_path):
     np.testing.assert_array_equal(present_cells(store), expected)
     ids = np.array([7, 2])
     np.testing.assert_array_equal(present_cells(store, ids), expected[ids])
+
+
+def test_the_truth_counts_where_it_is_asked_for_and_kept(tmp_path):
+    label, truth = np.zeros((2, 2), dtype=np.uint8), np.array([[0, 2], [IGNORE, 0]], dtype=np.uint8)
+    header = StoreHeader("tiny", ClassTable.from_foreground(["a", "b"]), (2, 2))
+    for kept in (truth, None):
+        with CaseStoreWriter(tmp_path / str(kept is None), header, 1, kept is not None) as writer:
+            writer.add(CaseRow("case", "g", "v"), label, label, np.ones(3, dtype=bool), truth=kept)
+        store = CaseStore.open(tmp_path / str(kept is None))
+        assert present_cells(store).tolist() == [[True, False, False]]
+        assert present_cells(store, truth=True).tolist() == [[True, False, kept is not None]]

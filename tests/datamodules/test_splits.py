@@ -120,6 +120,14 @@ def test_unlabeled_cases_are_shared_out_too():
     assert len(split.val) == 20
 
 
+def test_what_is_shown_of_a_truth_does_not_move_the_split():
+    whole = make_store(np.arange(60) // 2)
+    half = np.where(np.arange(60)[:, None, None] % 4 < 2, whole.labels, 0).astype(np.uint8)
+    kept = [replace(whole, labels=shown, truth=whole.labels) for shown in (whole.labels, half)]
+    assert ids(make_split(kept[0])) == ids(make_split(kept[1])) == ids(make_split(whole))
+    assert ids(make_split(replace(whole, labels=half))) != ids(make_split(whole)), "no truth: what is shown decides"
+
+
 def test_a_class_without_a_case_is_named_and_only_examined_cells_count(caplog):
     store = make_store(range(10))
     store.labels[store.labels == 2] = 0
