@@ -16,7 +16,7 @@ from datamodules.sources.phantom_render import make_textures, render
 from partial_labels.case_store import CaseRow
 from partial_labels.classes import ClassTable
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same options would give other slices."""
 SLICES_PER_PATIENT = (4, 8)
 NEIGHBOUR = 0.12

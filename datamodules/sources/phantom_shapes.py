@@ -6,6 +6,7 @@ challenge lie evenly on it. Cut at one ``z`` it leaves a :class:`Section`, a uni
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -40,33 +41,30 @@ class Section:
 
     def level(self, row: Floats, column: Floats) -> Floats:
         """Return about how far each point lies outside, in pixels; negative inside."""
-        least: Floats | None = None
+        levels = []
         for y, x, half_rows, half_columns, angle in self.ellipses.tolist():
-            cos, sin = np.cos(angle), np.sin(angle)
-            dy, dx = row - np.float32(y), column - np.float32(x)
-            u = (cos * dy + sin * dx) / np.float32(half_rows)
-            v = (cos * dx - sin * dy) / np.float32(half_columns)
-            one = (self._radius(u, v) - 1) * np.float32(min(half_rows, half_columns))
-            least = one if least is None else np.minimum(least, one)
-        assert least is not None
-        return least
+            cos, sin = math.cos(angle), math.sin(angle)
+            dy, dx = row - y, column - x
+            u, v = (cos * dy + sin * dx) / half_rows, (cos * dx - sin * dy) / half_columns
+            levels.append((self._radius(u, v) - 1) * min(half_rows, half_columns))
+        return np.asarray(np.minimum.reduce(levels))
 
     def _radius(self, u: Floats, v: Floats) -> Floats:
         """Return the distance from the centre in units of the outline's."""
         radius = np.sqrt(u * u + v * v)
-        if self.power != 2:
-            corner = np.abs(u) ** self.power + np.abs(v) ** self.power
-            shaped = corner ** np.float32(1 / self.power)
-        else:
-            shaped = radius
+        shaped = radius if self.power == 2 else (np.abs(u) ** self.power + np.abs(v) ** self.power) ** (1 / self.power)
         if self.wobble is None:
             return shaped
-        direction = (u + 1j * v).astype(np.complex64) / np.maximum(radius, 1e-3)
-        turn, outline = direction, np.float32(1)
-        for amplitude in self.wobble:
-            turn = turn * direction
-            outline = outline + (amplitude * turn).real
-        return np.asarray(shaped / outline)
+        direction = np.empty(radius.shape, np.complex64)
+        direction.real, direction.imag = u, v
+        direction /= np.maximum(radius, 1e-3)
+        # Horner's scheme for the harmonics 2, 3, ...
+        outline = np.full(radius.shape, self.wobble[-1])
+        for amplitude in self.wobble[-2::-1]:
+            outline *= direction
+            outline += amplitude
+        outline *= direction * direction
+        return np.asarray(shaped / (1 + outline.real))
 
 
 class Solid(ABC):
