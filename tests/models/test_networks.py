@@ -1,4 +1,4 @@
-"""What holds for every network; a new one is added to NETWORKS and to COUNTS."""
+"""What holds for every network; a new one is added to SMALL, and its own file says what only it does."""
 
 from __future__ import annotations
 
@@ -11,10 +11,20 @@ import yaml
 from hydra.utils import get_class
 
 from models.attunet import AttentionGate, AttUNet
+from models.missformer import MISSFormer
 from models.network import SegmentationNetwork
+from models.uctransnet import UCTransNet
 from models.unet import UNet
 
-NETWORKS = [UNet, AttUNet]
+SMALL = {
+    UNet: {"width": 4, "depth": 3},
+    AttUNet: {"width": 4, "depth": 3},
+    UCTransNet: {"width": 4, "depth": 3, "layers": 2, "heads": 2, "positions": 4, "dropout": 0.0},
+    MISSFormer: {"width": 4, "multiples": (1, 2), "blocks": 1, "bridge_layers": 2},
+}
+NETWORKS = list(SMALL)
+SUPERVISED = [UNet, AttUNet]
+"""Those that offer logits at coarser levels too."""
 CONF = Path(__file__).parents[2] / "conf" / "model"
 
 
@@ -24,7 +34,17 @@ def parameters(network: torch.nn.Module) -> int:
 
 def small(kind: type, **keys) -> SegmentationNetwork:
     torch.manual_seed(0)
-    return kind(1, 4, **{"width": 4, "depth": 3, **keys})
+    return kind(1, 4, **{**SMALL[kind], **keys})
+
+
+def supervised(kind: type, **keys) -> SegmentationNetwork:
+    """Deeply, where the network can."""
+    return small(kind, **({"deep_supervision": True} if kind in SUPERVISED else {}), **keys)
+
+
+def levels(network: torch.nn.Module, image: torch.Tensor) -> list[torch.Tensor]:
+    logits = network(image)
+    return logits if isinstance(logits, list) else [logits]
 
 
 def test_attunet_has_the_published_number_of_parameters():
@@ -43,24 +63,31 @@ def test_unet_has_the_number_of_parameters_that_its_layers_add_up_to():
     assert parameters(UNet(1, 7, width=16)) == expected + 16 * 7 + 7 == 1_811_831
 
 
-@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize("kind", SUPERVISED)
 def test_width_scales_every_layer(kind):
     ratio = parameters(kind(1, 4, width=16)) / parameters(kind(1, 4, width=8))
     assert 3.9 < ratio < 4.0
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-@pytest.mark.parametrize("norm", ["batch", "instance", "group"])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_logits_have_the_size_of_the_image(kind, norm, batch):
-    network = small(kind, norm=norm)
+def test_logits_have_the_size_of_the_image(kind, batch):
+    network = small(kind)
     for mode in (True, False):
         logits = network.train(mode)(torch.rand(batch, 1, 16, 24))
         assert logits.shape == (batch, 4, 16, 24)
         assert logits.isfinite().all()
 
 
-@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize("kind", [UNet, AttUNet, UCTransNet])
+@pytest.mark.parametrize("norm", ["instance", "group"])
+def test_other_normalisations_than_batch_see_one_image_at_a_time(kind, norm):
+    network = small(kind, norm=norm)
+    images = torch.rand(3, 1, 16, 24)
+    torch.testing.assert_close(network(images)[1:2], network(images[1:2]))
+
+
+@pytest.mark.parametrize("kind", SUPERVISED)
 def test_deep_supervision_speaks_in_train_mode_only(kind):
     network = small(kind, depth=4, deep_supervision=True)
     image = torch.rand(2, 1, 32, 48)
@@ -73,20 +100,20 @@ def test_deep_supervision_speaks_in_train_mode_only(kind):
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_every_parameter_learns(kind):
-    network = small(kind, norm="group", deep_supervision=True)
-    sum(level.square().mean() for level in network(torch.rand(2, 1, 16, 16))).backward()
+    network = supervised(kind)
+    sum(level.square().mean() for level in levels(network, torch.rand(3, 1, 16, 16))).backward()
     assert not [name for name, p in network.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_logits_of_every_level_start_from_the_bias(kind):
-    network = small(kind, deep_supervision=True)
+    network = supervised(kind)
     image = torch.rand(2, 1, 16, 16)
-    before = network(image)
+    before = levels(network, image)
     bias = torch.tensor([0.0, -1.0, -2.0, -3.0])
     old = [parameter.detach().clone() for parameter in network.logit_biases]
     network.set_bias(bias)
-    for level, was, own in zip(network(image), before, old, strict=True):
+    for level, was, own in zip(levels(network, image), before, old, strict=True):
         torch.testing.assert_close(level - was, (bias - own)[:, None, None].expand_as(level))
 
 
@@ -100,7 +127,8 @@ def test_a_pixel_sees_across_the_image(kind):
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_sizes_are_refused_in_one_line_that_says_what_to_do(kind):
-    network = kind(1, 4, width=2, depth=5)
+    stages = {"multiples": (1, 1, 1)} if kind is MISSFormer else {"depth": 5}
+    network = small(kind, width=2, **stages)
     assert network.divisor == 16
     network.check_size(96, 64)
     with pytest.raises(
@@ -114,7 +142,7 @@ def test_sizes_are_refused_in_one_line_that_says_what_to_do(kind):
         network.check_size(7, 7)
 
 
-@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize("kind", SUPERVISED)
 @pytest.mark.parametrize("keys", [{"width": 0}, {"depth": 1}, {"norm": "layer"}])
 def test_arguments_out_of_range_are_refused(kind, keys):
     with pytest.raises(ValueError, match=rf"model\.{next(iter(keys))}="):
@@ -137,21 +165,30 @@ def test_dropout_acts_in_train_mode_only():
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_bf16_autocast_stays_finite(kind):
-    network = small(kind, deep_supervision=True)
+    network = supervised(kind)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        levels = network(255 * torch.rand(2, 1, 16, 16))
-    assert levels[0].dtype == torch.bfloat16
-    sum(level.float().square().mean() for level in levels).backward()
-    assert all(level.isfinite().all() for level in levels)
+        logits = levels(network, 255 * torch.rand(2, 1, 16, 16))
+    assert logits[0].dtype == torch.bfloat16
+    sum(level.float().square().mean() for level in logits).backward()
+    assert all(level.isfinite().all() for level in logits)
     assert all(p.grad.isfinite().all() for p in network.parameters())
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_eval_network_exports(kind):
-    network = small(kind, deep_supervision=True).eval()
+    network = supervised(kind).eval()
     image = torch.rand(2, 1, 16, 16)
     exported = torch.export.export(network, (image,)).module()
     torch.testing.assert_close(exported(image), network(image))
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize("kind", [UCTransNet, MISSFormer])
+def test_one_graph_holds_the_network(kind):
+    network = small(kind).eval()
+    image = torch.rand(2, 1, 16, 24)
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(image), network(image))
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
