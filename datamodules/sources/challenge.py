@@ -157,7 +157,7 @@ def read_list(path: Path, num_images: int, num_classes: int) -> NDArray[np.bool_
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not readable ({error}); download it again") from error
     if not isinstance(record, list) or len(record) != num_images:
         length = len(record) if isinstance(record, list) else "no"

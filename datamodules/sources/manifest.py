@@ -6,6 +6,7 @@ import csv
 import os
 from collections import Counter
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from partial_labels.errors import InputError
 
 REQUIRED = ("image", "label", "annotated")
 SPLITS = ("", "train", "val", "test")
+LARGEST = 2**31 - 1
+"""Of the numbers in the manifest: what every table that they pass through can hold."""
 
 
 @dataclass(frozen=True)
@@ -48,26 +51,27 @@ def read_manifest(root: Path, num_classes: int) -> list[Slice]:
     path = root / "manifest.csv"
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="", skipinitialspace=True)
-            columns = reader.fieldnames or []
-            numbered = [(reader.line_num, record) for record in reader]
+            reader = csv.reader(file, skipinitialspace=True, strict=True)
+            columns = [cell.strip() for cell in next(reader, [])]
+            numbered = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing; data.root must be a slices folder") from error
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{path}: not readable as a table ({error}); save it as CSV in UTF-8") from error
-    for name in REQUIRED:
+    for name in (*REQUIRED, *columns):
         if columns.count(name) != 1:
             number = "two columns" if name in columns else "no column"
-            raise InputError(f"{path}: {number} {name!r}; it has {', '.join(columns) or 'none'}, separated by commas")
+            raise InputError(f"{path}: {number} {name!r} in the header {','.join(columns)!r}; mend it, with commas")
     if not numbered:
         raise InputError(f"{path}: no row below the header; write one for each slice")
     rows: list[Slice] = []
     in_volume: Counter[str] = Counter()
-    for line, record in numbered:
-        if None in record:
+    for line, cells in numbered:
+        if len(cells) > len(columns):
             raise InputError(
                 f"{path} line {line}: more cells than the header has columns; quote cells that hold a comma"
             )
+        record = dict(zip_longest(columns, cells, fillvalue=""))
         item = parse_row(record, root, f"{path} line {line}", num_classes, in_volume)
         in_volume[item.row.volume] += 1
         rows.append(item)
@@ -104,7 +108,7 @@ def parse_row(record: dict[str, str], root: Path, where: str, num_classes: int, 
 def parse_examined(text: str, num_classes: int, where: str) -> NDArray[np.bool_]:
     """Turn ``"1 2 4"``, ``"all"`` or ``""`` into one bool a class; entry 0 stays False."""
     examined = np.zeros(num_classes, dtype=bool)
-    if text.strip() == "all":
+    if text == "all":
         examined[1:] = True
         return examined
     for word in text.split():
@@ -126,11 +130,14 @@ def _inside(root: Path, text: str, where: str) -> Path:
 
 
 def _integer(record: dict[str, str], name: str, where: str, default: int) -> int:
-    text = record.get(name, "").strip()
+    text = record.get(name, "")
     try:
-        return int(text) if text else default
+        number = int(text) if text else default
     except ValueError as error:
-        raise InputError(f"{where}: {name} {text!r} is no whole number") from error
+        raise InputError(f"{where}: {name} {text!r} is no whole number; write one or leave it empty") from error
+    if abs(number) > LARGEST:
+        raise InputError(f"{where}: {name} {text!r} is too large; write at most {LARGEST}")
+    return number
 
 
 def _spacing(record: dict[str, str], where: str) -> tuple[float, float] | None:

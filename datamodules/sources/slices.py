@@ -53,8 +53,8 @@ class SlicesSource(Source):
         pairs: Sequence[Sequence[int]] | None = None,
     ) -> None:
         self.root = Path(root)
-        if not self.root.is_dir():
-            raise InputError(f"{self.root}: no such folder; set data.root to one with manifest.csv and classes.json")
+        if not str(root) or not self.root.is_dir():
+            raise InputError(f"data.root={root}: no such folder; name one with manifest.csv and classes.json")
         self.left_right_axis = left_right_axis
         self._classes = read_classes(self.root / "classes.json", pairs)
         self.slices = read_manifest(self.root, len(self._classes))
@@ -97,27 +97,37 @@ def read_classes(path: Path, pairs: Sequence[Sequence[int]] | None = None) -> Cl
     Raises:
         InputError: If it is missing, is not a table of names, or its ids are not 1, 2, ... without a gap.
     """
-    wanted = '{"1": "name", "2": "name", ...}'
-    try:
-        record = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=list)
-        names = {int(index): name for index, name in record}
-    except FileNotFoundError as error:
-        raise InputError(f"{path} is missing; write {wanted} into it") from error
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: not readable ({error}); write {wanted}, in UTF-8") from error
-    odd = next((name for name in names.values() if not isinstance(name, str) or not name.strip()), None)
-    if odd is not None or len(names) < len(record):
-        raise InputError(f"{path}: an id stands there twice, or {odd!r} is no name; write {wanted}")
-    names.pop(0, None)
-    if sorted(names) != list(range(1, len(names) + 1)):
-        raise InputError(
-            f"{path}: ids {sorted(names)} leave a gap; number the classes 1, 2, ... and renumber the labels"
-        )
+    names = read_names(path)
     try:
         given = None if pairs is None else [(int(left), int(right)) for left, right in pairs]
     except (TypeError, ValueError) as error:
         raise InputError(f"pairs={pairs}: write ids two by two, as in [[1, 2], [4, 5]], or []") from error
-    return ClassTable.from_foreground([names[index] for index in sorted(names)], given)
+    try:
+        return ClassTable.from_foreground(names, given)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def read_names(path: Path) -> list[str]:
+    """Return the names of classes 1, 2, ... of a ``classes.json``."""
+    wanted = '{"1": "name", "2": "name", ...}'
+    try:
+        record = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=list)
+        names = [(int(index), name) for index, name in record]
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing; write {wanted} into it") from error
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: not readable ({error}); write {wanted}, in UTF-8") from error
+    ids = [index for index, _ in names]
+    for index, name in names:
+        if ids.count(index) > 1:
+            raise InputError(f"{path}: class {index} stands there twice; give each class its own id")
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(f"{path}: the name of class {index} is no text; write {wanted}")
+    named = sorted(set(ids) - {0})
+    if named != list(range(1, len(named) + 1)):
+        raise InputError(f"{path}: ids {named} leave a gap; number the classes 1, 2, ... and renumber the labels")
+    return [dict(names)[index].strip() for index in named]
 
 
 def _size_and_time(path: Path, where: str) -> str:

@@ -128,6 +128,9 @@ def test_a_missing_column_is_named(folder, column):
         (4, {"split": "training"}, "line 4: split 'training'"),
         (4, {"slice_index": "x"}, "line 4: slice_index 'x' is no whole number"),
         (4, {"list_rank": "1.5"}, r"line 4: list_rank '1\.5' is no whole number"),
+        (4, {"slice_index": "9" * 30}, "line 4: slice_index '9+' is too large"),
+        (4, {"list_rank": "9" * 9999}, "line 4: list_rank '9+' is no whole number"),
+        (3, {"image": "images/\0.png"}, r"line 3: 'images/\\x00\.png' is no file name"),
         (4, {"spacing_mm": "0"}, "line 4: spacing_mm '0'"),
         (4, {"spacing_mm": "1 2 3"}, "line 4: spacing_mm '1 2 3'"),
         (4, {"spacing_mm": "nan"}, "line 4: spacing_mm 'nan'"),
@@ -167,13 +170,50 @@ def test_too_many_cells_are_named(folder):
         ("[1]", "not readable"),
         ('{"a": "liver"}', "not readable"),
         ('{"1": "liver", "3": "spleen"}', r"ids \[1, 3\] leave a gap"),
-        ('{"1": "liver", "2": "liver"}', "names used twice"),
+        ('{"1": "liver", "2": "liver"}', "names used twice: liver"),
+        ('{"1": "liver", "1": "spleen"}', "class 1 stands there twice"),
+        ('{"1": "liver", "01": "spleen"}', "class 1 stands there twice"),
+        ('{"1": "liver", "2": null}', "the name of class 2 is no text"),
+        ('{"1": {"name": "liver"}}', "the name of class 1 is no text"),
+        ('{"1": " "}', "the name of class 1 is no text"),
+        ("[" * 100_000, "not readable"),
+        ("{}", "1 classes; 2 to 254 fit"),
+        (json.dumps({str(i): f"c{i}" for i in range(1, 300)}), "300 classes"),
     ],
 )
 def test_a_wrong_class_table_is_named(folder, text, message):
     (folder / "classes.json").write_text(text)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as caught:
         SlicesSource(folder)
+    assert str(caught.value).startswith(f"{folder}/classes.json: ") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("change", [lambda cell: f" {cell} ", lambda cell: f'"{cell}"'], ids=["spaces", "quotes"])
+def test_spaces_and_quotes_around_cells_do_not_matter(folder, change):
+    before = [(item.row, item.image, item.label, item.examined.tolist()) for item in SlicesSource(folder).slices]
+    path = folder / "manifest.csv"
+    lines = [",".join(map(change, line.split(","))) for line in path.read_text().splitlines()]
+    path.write_text("\n".join([*lines, "", "," * 7]) + "\n")
+    assert [
+        (item.row, item.image, item.label, item.examined.tolist()) for item in SlicesSource(folder).slices
+    ] == before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no column 'image' in the header ''"),
+        ("image;label;annotated\n", "no column 'image' in the header 'image;label;annotated'; mend it, with commas"),
+        ("image,label,annotated,group,group\n", "two columns 'group'"),
+        ("image,label,annotated\n", "no row below the header"),
+        ('image,label,annotated\n"images/0.png,,\n', "not readable as a table"),
+    ],
+)
+def test_a_wrong_manifest_is_named(folder, text, message):
+    (folder / "manifest.csv").write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        SlicesSource(folder)
+    assert str(caught.value).startswith(f"{folder}/manifest.csv: ") and "\n" not in str(caught.value)
 
 
 def test_zero_may_be_named_too(folder):
@@ -191,6 +231,8 @@ def test_pairs_can_be_given(folder):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(InputError, match="nowhere"):
         SlicesSource(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"data\.root=: no such folder"):
+        SlicesSource("")
 
 
 def truncate(path):
