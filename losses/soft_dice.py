@@ -21,14 +21,15 @@ class SoftDice(PartialLoss, ABC):
     Args:
         pool_batch: Whether to pool. If not, each known cell has its own Dice, and the mean is over cells.
         smooth: Pixels added to both areas, above 0. It decides what a class feels that is absent from the whole pool:
-            the loss is then ``predicted / (predicted + smooth)``. Near 0 it feels nothing, and absences are left to
-            the cross-entropy; at 1 the many batches without a rare class push it towards silence.
+            the loss is then ``predicted / (predicted + smooth)``. Near 0, the default, it feels nothing, and absences
+            are left to the cross-entropy; at 1 the many batches without a rare class push it towards silence, which
+            costs Dice (``docs/results.md``).
 
     Raises:
         ValueError: If ``smooth`` is not above 0.
     """
 
-    def __init__(self, pool_batch: bool = True, smooth: float = 1.0) -> None:
+    def __init__(self, pool_batch: bool = True, smooth: float = 1e-5) -> None:
         super().__init__()
         if smooth <= 0:
             raise ValueError(f"loss: smooth={smooth}: must be above 0 pixels")

@@ -70,7 +70,7 @@ def test_bce_is_the_mean_over_known_entries(make_batch, make_logits, seed):
 def test_dice_is_the_slow_one(make_batch, make_logits, pool, seed):
     batch = make_batch(seed, size=(3, 4))
     logits = make_logits(batch, 4, seed)
-    assert_same(MaskedDice(pool_batch=pool)(logits, batch), slow_dice(logits, batch, pool), logits)
+    assert_same(MaskedDice(pool_batch=pool, smooth=1.0)(logits, batch), slow_dice(logits, batch, pool), logits)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -100,7 +100,7 @@ def test_dice_is_the_textbooks_when_all_is_examined(make_batch, make_logits):
         (2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1)
         for p, t in zip(probs.unbind(1), target.unbind(1), strict=True)
     ]
-    torch.testing.assert_close(MaskedDice()(logits, batch), 1 - torch.stack(per_class).mean())
+    torch.testing.assert_close(MaskedDice(smooth=1.0)(logits, batch), 1 - torch.stack(per_class).mean())
 
 
 def test_bce_stays_exact_where_it_is_confident(make_batch):
@@ -140,7 +140,7 @@ def test_pooling_lets_absences_count_against_the_predicted_area(make_batch):
     logits = torch.where(batch.label == 1, 30.0, -30.0)[:, None]
     assert MaskedDice()(logits, batch) < 1e-6
     logits[1] = 30.0
-    assert MaskedDice()(logits, batch).item() == pytest.approx(1 - 5 / 9)
+    assert MaskedDice(smooth=1.0)(logits, batch).item() == pytest.approx(1 - 5 / 9)
 
 
 @pytest.mark.parametrize("smooth", [0.0, -1.0])
