@@ -11,21 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-PACKAGES = [
-    "augment",
-    "callbacks",
-    "datamodules",
-    "lightning_modules",
-    "losses",
-    "metrics",
-    "models",
-    "partial_labels",
-    "reports",
-    "runs",
-]
-# Before the first import of ours: from here on every annotation of these packages is checked at each call, shapes
-# included; an int passes for a float, as it does for mypy.
-jaxtyping.install_import_hook(PACKAGES, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+from runs.targets import PACKAGES
+
+# Before the first import of ours that has shapes: from here on every annotation of these packages is checked at each
+# call, shapes included; an int passes for a float, as it does for mypy.
+jaxtyping.install_import_hook(list(PACKAGES), "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 from partial_labels.case_store import CaseRow, CaseStore, CaseStoreWriter, StoreHeader  # noqa: E402
 from partial_labels.classes import ClassTable  # noqa: E402
