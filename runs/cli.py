@@ -6,15 +6,20 @@ Imports Hydra alone, so that ``--help`` and ``--cfg job`` answer at once.
 from __future__ import annotations
 
 import functools
+import inspect
 import os
+import re
+import shutil
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -36,6 +41,7 @@ def run_cli(main: Main, config_name: str, config_path: str = "conf") -> None:
 
     With ``debug=true`` the traceback is shown instead. An error that is no :class:`InputError` keeps its traceback
     always: it is ours, not the user's. In a sweep every failing job is reported when it fails, with its overrides.
+    A run that fails before it has written anything of its own leaves no directory behind.
 
     Args:
         main: Takes the composed config; its return value is what a sweeper optimises.
@@ -51,10 +57,11 @@ def run_cli(main: Main, config_name: str, config_path: str = "conf") -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)  # what shells expect after Ctrl-C
-    except (*EXPECTED, HydraException) as error:
-        if _debug():
+    except (*EXPECTED, HydraException, ValueError) as error:
+        mended = error if isinstance(error, (*EXPECTED, HydraException)) else _wrong_choice(_conf_of(main, config_path))
+        if mended is None or _debug():
             raise
-        _fail(error)
+        _fail(mended)
         sys.exit(1)
 
 
@@ -64,17 +71,20 @@ def explain(error: Exception) -> str:
         return " ".join(str(error).split())
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")
-        return f"{group}={choice}: no such choice{suggest(choice, error.options or [])}"
+        return f"{group or '--config-name'}={choice}: no such choice{suggest(choice, error.options or [])}"
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}; check the path, its permissions and the space left"
     if isinstance(error, OverrideParseException):
-        return f"cannot read {error.override!r}: {_first_line(error)}"
+        reason = _first_line(error)
+        return f"cannot read {error.override!r}: {'write key=value' if reason.startswith('Error parsing') else reason}"
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and cause.parent_node is not None:
         return _explain_key(str(cause.full_key), str(cause.key), cause.parent_node)
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{cause.full_key}: {_first_line(cause)}"
+    if isinstance(error, ConfigCompositionException):
+        return _explain_composition(" ".join(str(error).split()))
     return _first_line(error)
 
 
@@ -82,7 +92,8 @@ def _run_job(main: Main, cfg: DictConfig) -> float | None:
     """Run one job and report its failure at once; Hydra would report only the first of a sweep, at its end."""
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
-        return main(cfg)
+        with _all_or_nothing():
+            return main(cfg)
     except Exception as error:
         expected = isinstance(error, EXPECTED) and not _debug()
         if not sweep and not expected:
@@ -95,6 +106,47 @@ def _run_job(main: Main, cfg: DictConfig) -> float | None:
         if not sweep:
             sys.exit(1)
         raise JobFailedError(str(error)) from error
+
+
+def _explain_composition(text: str) -> str:
+    """Say what to write instead, where Hydra does not or takes several lines for it."""
+    if listed := re.match(r"Ambiguous value for argument '(.+?)' 1\. ", text):
+        return f"{listed[1]}: for a sweep add -m, a list is written [a,b], and a text with a comma stands in quotes"
+    if added := re.match(r"Multiple values for (\S+)\. |(\S+) appears more than once ", text):
+        group = added[1] or added[2]
+        return f"{group} is chosen already; write {group}=... without a plus"
+    return text
+
+
+@contextmanager
+def _all_or_nothing() -> Iterator[None]:
+    """Remove the job's directory where it fails with nothing in it but Hydra's own files, as after a refused input."""
+    try:
+        yield
+    except BaseException:
+        hydra_cfg = HydraConfig.get()
+        folder = Path(hydra_cfg.runtime.output_dir)
+        own = {hydra_cfg.output_subdir, f"{hydra_cfg.job.name}.log"}
+        if folder != Path.cwd() and {path.name for path in folder.iterdir()} <= own:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _conf_of(main: Main, config_path: str) -> Path:
+    return Path(inspect.getfile(main)).parent / config_path
+
+
+def _wrong_choice(conf: Path) -> InputError | None:
+    """Find the argument that gives a group a number or null, at which Hydra raises a bare ValueError."""
+    for argument in sys.argv[1:]:
+        group, _, value = argument.lstrip("~+").partition("=")
+        if not group:
+            return InputError(f"cannot read {argument!r}: write key=value")
+        choices = [file.stem for file in (conf / group).glob("*.yaml")]
+        wrong = next((word for word in value.strip("[]").split(",") if word.strip() not in choices), None)
+        if choices and wrong is not None:
+            return InputError(f"{group}={wrong}: no such choice{suggest(wrong, choices)}")
+    return None
 
 
 def _explain_key(path: str, key: str, parent: Any) -> str:

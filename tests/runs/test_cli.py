@@ -77,7 +77,18 @@ def run(app: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
             "error: head.threshold: the config does not list it, but partial_labels.head.SigmoidHead takes it; "
             "write +head.threshold=...",
         ),
+        ("head=3", "error: head=3: no such choice; there is sigmoid, softmax"),
+        ("head=null", "error: head=null: no such choice; there is sigmoid, softmax"),
+        ("~head=3", "error: head=3: no such choice; there is sigmoid, softmax"),
+        ("+head=softmax", "error: head is chosen already; write head=... without a plus"),
+        (
+            "head=softmax,sigmoid",
+            "error: head=softmax,sigmoid: for a sweep add -m, a list is written [a,b], and a text with a comma stands "
+            "in quotes",
+        ),
         ("a=[1", "error: cannot read 'a=[1': no viable alternative at input '[1'"),
+        ("seed", "error: cannot read 'seed': write key=value"),
+        ("=3", "error: cannot read '=3': write key=value"),
         ("seed=1", "error: seed=1: try another"),
         (
             "hydra.run.dir=app.py/run",
@@ -88,6 +99,19 @@ def run(app: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
 def test_wrong_input_is_one_line_and_exit_code_1(app: Path, override: str, line: str) -> None:
     result = run(app, override)
     assert (result.returncode, result.stderr, result.stdout) == (1, line + "\n", "")
+    assert not list(app.parent.glob("outputs/*/*"))
+
+
+def test_a_failed_run_takes_nothing_away(app: Path) -> None:
+    kept = app.parent / "kept"
+    kept.mkdir()
+    (kept / "mine.txt").write_text("a")
+    run(app, "seed=1", "hydra.run.dir=kept")
+    assert (kept / "mine.txt").exists()
+    run(app, "seed=1", "hydra.run.dir=.")
+    assert app.exists()
+    run(app, "seed=0", "hydra.run.dir=done")
+    assert (app.parent / "done" / "app.log").exists()
 
 
 def test_an_interrupt_is_no_error(app: Path) -> None:
