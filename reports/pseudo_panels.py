@@ -83,7 +83,8 @@ def _draw_row(sheet: Sheet, y: float, panel: PseudoPanel, classes: ClassTable, c
         pictures.append(painted(panel.image, panel.truth, classes))
     for i, canvas in enumerate(pictures):
         sheet.picture(MARGIN + i * (CELL + GAP), y + CAPTION, CELL, canvas.rgb)
-    return y + CAPTION + CELL * panel.image.shape[0] / panel.image.shape[1]
+    height, width = panel.image.shape
+    return y + CAPTION + CELL * int(height) / int(width)
 
 
 def painted(image: Float[np.ndarray, "H W"], label: UInt8[np.ndarray, "H W"] | None, classes: ClassTable) -> Canvas:

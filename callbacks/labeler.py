@@ -1,0 +1,82 @@
+"""A trained network as a labeler: the best weights of a stage, run as its Trainer ran them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import final
+
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float, UInt8
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import Tensor, nn
+
+from partial_labels.errors import InputError
+from partial_labels.head import Head
+
+
+@final
+class Labeler:
+    """A network with its head, run as the Trainer runs it, without gradient.
+
+    Args:
+        network: Images in, logits out; on its device and in eval mode.
+        head: Turns logits into probabilities.
+        trainer: Gives device and precision.
+    """
+
+    def __init__(self, network: nn.Module, head: Head, trainer: pl.Trainer) -> None:
+        self.network, self.head = network, head
+        self.precision, self.device = trainer.precision_plugin, trainer.strategy.root_device
+
+    @torch.no_grad()
+    def probs(self, image: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B C H W"]:
+        """Return class probabilities in fp32."""
+        with self.precision.forward_context():
+            logits = self.network(self.precision.convert_input(image))
+        return self.head.probs(logits)
+
+    def predict(self, image: Float[Tensor, "B 1 H W"]) -> UInt8[Tensor, "B H W"]:
+        """Return the most probable class of each pixel."""
+        return self.probs(image).argmax(dim=1).to(torch.uint8)
+
+
+@contextmanager
+def weights_of(checkpoint: Path, module: pl.LightningModule, device: torch.device) -> Iterator[None]:
+    """Give a module the weights of a checkpoint, on a device and in eval mode, and its own back afterwards.
+
+    Lightning has moved the module to the CPU when a fit ends.
+    """
+    live = {name: value.detach().clone() for name, value in module.state_dict().items()}
+    origin, training = module.device, module.training
+    try:
+        module.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"])
+        module.to(device).eval()
+        yield
+    finally:
+        module.to(origin).train(training)
+        module.load_state_dict(live)
+
+
+def best_checkpoint(trainer: pl.Trainer) -> Path:
+    """Return the stage's best checkpoint, or its last where nothing was monitored.
+
+    Raises:
+        InputError: If none was written.
+    """
+    writers = [one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint) and one.best_model_path]
+    if not writers:
+        raise InputError("pseudo-labels: the stage wrote no checkpoint to label with; give it at least one epoch")
+    return Path(next((one for one in writers if one.monitor is not None), writers[-1]).best_model_path)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
