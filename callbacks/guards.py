@@ -64,8 +64,8 @@ class NonFiniteGuard(Callback):
 class CollapseReport(Callback):
     """Warns when the network predicts background everywhere in a whole validation epoch."""
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Read what the module logged."""
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Read what the module logged when its epoch ended, which is after the callbacks' own epoch end."""
         fraction = trainer.callback_metrics.get("val/foreground_fraction")
         if fraction is not None and float(fraction) == 0:
             log.warning(

@@ -81,8 +81,36 @@ def test_a_collapse_is_reported_and_a_prediction_is_not(caplog, fraction, said):
     trainer.callback_metrics = {"val/foreground_fraction": torch.tensor(fraction)}
     trainer.current_epoch = 3
     with caplog.at_level(logging.WARNING):
-        CollapseReport().on_validation_epoch_end(trainer, Slope())
+        CollapseReport().on_validation_end(trainer, Slope())
     assert said in caplog.text and bool(caplog.text) == bool(said)
+
+
+class Silent(Slope):
+    """Logs from its second epoch on that it predicts nothing, as the modules do: when the epoch ends."""
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+    def on_validation_epoch_end(self):
+        self.log("val/foreground_fraction", float(self.current_epoch < 1))
+
+
+def test_the_epoch_of_a_collapse_is_the_right_one(tmp_path, caplog):
+    trainer = pl.Trainer(
+        max_epochs=2,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        callbacks=[CollapseReport()],
+        default_root_dir=tmp_path,
+    )
+    data = DataLoader(batches(2), batch_size=None)
+    with caplog.at_level(logging.WARNING):
+        trainer.fit(Silent(), data, data)
+    assert [line[:17] for line in caplog.messages if "collapse" in line] == ["epoch 1: collapse"]
 
 
 def test_ranges_are_checked():
