@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -19,12 +20,21 @@ class SegmentationNetwork(nn.Module, ABC):
     Args:
         divisor: What the sides of an image must be divisible by: 2 to the number of times that they are halved.
         deep_supervision: Whether :meth:`forward` returns a list of logits in train mode.
+
+    Attributes:
+        input_statistics: Mean and standard deviation that the image is normalised by, where the network's weights ask
+            for them; None for those of the training cases.
+        lr_scale: Factors of the learning rate by the names of parameters; 1 for those that are not named.
+        standalone_keys: Conf keys by which a checkpoint's network is built without files that lie elsewhere.
     """
 
     def __init__(self, divisor: int, deep_supervision: bool = False) -> None:
         super().__init__()
         self.divisor = divisor
         self.deep_supervision = deep_supervision
+        self.input_statistics: tuple[float, float] | None = None
+        self.lr_scale: dict[str, float] = {}
+        self.standalone_keys: dict[str, Any] = {}
 
     @abstractmethod
     def forward(self, image: Float[Tensor, "B I H W"]) -> Tensor | list[Tensor]:
@@ -49,6 +59,17 @@ class SegmentationNetwork(nn.Module, ABC):
         """
         for parameter in self.logit_biases:
             parameter.copy_(bias)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the parameters that train as an optimizer takes them, one group for each ``lr_scale``.
+
+        An optimizer keeps keys that it does not know, so that its groups' learning rates can be scaled once it is made.
+        """
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad:
+                groups.setdefault(self.lr_scale.get(name, 1.0), []).append(parameter)
+        return [{"params": parameters, "lr_scale": scale} for scale, parameters in groups.items()]
 
     def check_size(self, height: int, width: int) -> None:
         """Refuse a size that the network cannot take.
