@@ -15,7 +15,7 @@ from partial_labels.classes import ClassTable
 from reports.canvas import Canvas, ids_in
 from reports.panels import CAPTION, CELL, GAP, HEADER, LINE, MARGIN, paint
 from reports.sheet import Sheet
-from reports.style import GRID, INK, MUTED, SMALL
+from reports.style import GRID, INK, MUTED, PAPER, SMALL, TEXT
 from reports.wording import listed, plain
 
 GROUP = 0.32
@@ -82,7 +82,9 @@ def _draw_row(sheet: Sheet, y: float, panel: PseudoPanel, classes: ClassTable, c
     if columns > len(pictures):
         pictures.append(painted(panel.image, panel.truth, classes))
     for i, canvas in enumerate(pictures):
-        sheet.picture(MARGIN + i * (CELL + GAP), y + CAPTION, CELL, canvas.rgb)
+        axes = sheet.picture(MARGIN + i * (CELL + GAP), y + CAPTION, CELL, canvas.rgb)
+        if i == 3 and panel.truth is None:
+            axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color=PAPER, fontsize=TEXT)
     height, width = panel.image.shape
     return y + CAPTION + CELL * int(height) / int(width)
 
@@ -102,6 +104,7 @@ def completed_picture(panel: PseudoPanel, classes: ClassTable) -> Canvas:
         if panel.status[i] == TEACHER:
             canvas.outline(panel.label == i, (255, 255, 255))
     canvas.fill(panel.label == IGNORE, (110, 110, 120), opacity=0.7)
+    canvas.fill(panel.label == UNSURE, (0, 0, 0), opacity=0.55)  # or the lines vanish on a bright organ
     canvas.hatch(panel.label == UNSURE)
     return canvas
 

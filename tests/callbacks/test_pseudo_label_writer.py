@@ -1,11 +1,15 @@
 import csv
 import hashlib
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 from torch.utils.data import DataLoader
@@ -19,6 +23,7 @@ from partial_labels.pseudo_filters import CellThreshold, TopKCases
 from partial_labels.pseudo_store import PseudoRound
 from runs.instantiate import build
 
+CONF = Path(__file__).parents[2] / "conf"
 GREY = (40.0, 200.0, 110.0, 160.0)
 TO_FILL = np.arange(4, 12)
 
@@ -83,7 +88,7 @@ class Module(pl.LightningModule):
 def fit(store, path, head=None, epochs=2, precision="32-true", **settings):
     """Fit, let the writer write, and return the trainer."""
     module = Module(store.classes, head or SoftmaxHead())
-    writer = PseudoLabelWriter(str(path / "pseudo" / "teacher"), **{"threshold": 0.9} | settings)
+    writer = PseudoLabelWriter(str(path / "pseudo" / "teacher"), **{"threshold": 0.9, "panels": 0} | settings)
     trainer = pl.Trainer(
         max_epochs=epochs,
         accelerator="cpu",
@@ -149,7 +154,7 @@ def test_rejected_cases_stay_unknown_and_never_become_background(small_store, tm
 
 def test_figures_and_pictures_of_a_round(small_store, tmp_path, caplog):
     with caplog.at_level(logging.INFO):
-        fit(small_store, tmp_path, complete_labeled=True, filters={"cells": CellThreshold(min_pixels=5)})
+        fit(small_store, tmp_path, complete_labeled=True, panels=2, filters={"cells": CellThreshold(min_pixels=5)})
     logged = figures(tmp_path)
     found = PseudoRound.open(tmp_path / "pseudo" / "teacher")
     assert logged["pseudo/cells"] == (found.status[:, 1:] == TEACHER).sum()
@@ -166,7 +171,7 @@ def test_figures_and_pictures_of_a_round(small_store, tmp_path, caplog):
 
 def test_agreement_is_measured_where_it_is_asked_for(small_store, tmp_path):
     agreement = Agreement(gammas=(), shifts=(0.1,))
-    fit(small_store, tmp_path, agreement=agreement, filters={"top": TopKCases(k=3, score="agreement")}, panels=0)
+    fit(small_store, tmp_path, agreement=agreement, filters={"top": TopKCases(k=3, score="agreement")})
     found = PseudoRound.open(tmp_path / "pseudo" / "teacher")
     with (found.path / "cases.csv").open() as file:
         scores = [float(row["agreement"]) for row in csv.DictReader(file)]
@@ -220,3 +225,12 @@ def test_a_config_can_name_filters_and_switch_one_off():
     assert list(writer.filters) == ["top"] and writer.agreement.gammas == (0.8,)
     with pytest.raises(InputError, match=r"filters\.top\.k=0: must be at least 1"):
         build(node | {"filters": {"top": top | {"k": 0}}})
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "pseudo").glob("*.yaml")))
+def test_every_choice_of_the_group_is_a_writer(name):
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        node = OmegaConf.to_container(compose(f"pseudo/{name}").pseudo)
+    writer = build(node | {"_target_": "callbacks.pseudo_label_writer.PseudoLabelWriter", "output": "x"})
+    assert len(writer.filters) == (name != "default")
