@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-INSTALL = "needs the package transformers: pip install 'partialseg[backbones]'"
+INSTALL = "needs the package transformers: pip install -e '.[backbones]'"
 FILES = ("config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json")
 NEEDED = "config.json, preprocessor_config.json and model.safetensors"
 
@@ -48,11 +48,12 @@ def folder_of(name: str) -> Path:
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    with suppress(LocalEntryNotFoundError, ValueError):
+        folder = Path(snapshot_download(name, allow_patterns=FILES, local_files_only=True))
+        if any(folder.glob("*.safetensors")):
+            return folder
     try:
-        try:
-            return Path(snapshot_download(name, allow_patterns=FILES, local_files_only=True))
-        except LocalEntryNotFoundError:
-            return Path(snapshot_download(name, allow_patterns=FILES))
+        return Path(snapshot_download(name, allow_patterns=FILES))
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise ValueError(
             f"model.backbone={name}: no folder, and not to be had from the hub ({type(error).__name__}); put its "
@@ -110,12 +111,14 @@ def load(kind: Any, name: str, config: Any) -> Any:
     Raises:
         ValueError: If the weights are missing, not safetensors, or do not fit.
     """
+    from safetensors import SafetensorError
+
     try:
         with quiet():
             model, info = kind.from_pretrained(
                 folder_of(name), config=config, use_safetensors=True, output_loading_info=True
             )
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         place = f"{folder_of(name)}, which needs {NEEDED}"
         raise ValueError(f"model.backbone={name}: no weights that fit in {place}: {first_line(error)}") from error
     lacking = sorted(key for key in info["missing_keys"] if "norm" not in key.lower())

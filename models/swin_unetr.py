@@ -51,7 +51,7 @@ class SwinUNETR(SegmentationNetwork):
         weights: Path | None = None,
     ) -> None:
         if find_spec("einops") is None:
-            raise ValueError("model swin_unetr needs the package einops: pip install 'partialseg[backbones]'")
+            raise ValueError("model swin_unetr needs the package einops: pip install -e '.[backbones]'")
         if width < 12 or width % 12:
             raise ValueError(f"model.width={width}: must be a multiple of 12")
         unsplit = [count for level, count in enumerate(heads) if count < 1 or width * 2**level % count]
