@@ -49,7 +49,7 @@ class ChannelUpBlock(nn.Module):
     def forward(self, below: Float[Tensor, "B F h w"], skip: Float[Tensor, "B F H W"]) -> Float[Tensor, "B O H W"]:
         """Return the decoder's features at the skip's resolution."""
         enlarged: Tensor = self.enlarge(below)
-        gated = torch.relu(skip * self.gate(skip, enlarged))
+        gated = skip * self.gate(skip, enlarged)
         features: Tensor = self.convolve(torch.cat([gated, enlarged], dim=1))
         return features
 
