@@ -50,6 +50,9 @@ class PseudoRoundWriter:
         self.file.append(labels)
         self.case_ids.append(case_ids)
         self.tables.append(table)
+        # Many small arrays that outlive the batch's large ones would keep the memory of all of them in pieces.
+        while len(self.tables) > 1 and len(self.tables[-1].status) >= len(self.tables[-2].status):
+            self.tables[-2:] = [PseudoTable.concatenate(self.tables[-2:])]
 
     def table(self) -> PseudoTable:
         """Return the scores of all cases that were added, in that order."""

@@ -169,6 +169,18 @@ def test_figures_and_pictures_of_a_round(small_store, tmp_path, caplog):
     assert (found.path / "panels.png").stat().st_size > 10_000
 
 
+def test_the_surest_and_the_least_sure_cases_are_drawn(small_store, tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr("callbacks.pseudo_label_writer.draw_pseudo_panels", lambda groups, *_: drawn.update(groups))
+    fit(small_store, tmp_path, complete_labeled=True, panels=2)
+    with (tmp_path / "pseudo" / "teacher" / "cases.csv").open() as file:
+        scores = {row["name"]: float(row["foreground"]) for row in csv.DictReader(file)}
+    order = sorted(scores, key=scores.__getitem__, reverse=True)
+    assert [panel.name for panel in drawn["surest"]] == order[:2]
+    assert [panel.name for panel in drawn["least sure of those accepted"]] == order[:-3:-1]
+    assert [panel.score for panel in drawn["surest"]] == pytest.approx([scores[name] for name in order[:2]], abs=1e-6)
+
+
 def test_agreement_is_measured_where_it_is_asked_for(small_store, tmp_path):
     agreement = Agreement(gammas=(), shifts=(0.1,))
     fit(small_store, tmp_path, agreement=agreement, filters={"top": TopKCases(k=3, score="agreement")})
