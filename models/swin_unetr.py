@@ -64,6 +64,7 @@ class SwinUNETR(SegmentationNetwork):
         if not 0 <= drop_path < 1:
             raise ValueError(f"model.drop_path={drop_path}: must lie in [0, 1)")
         super().__init__(divisor=32)
+        self.standalone_keys = {"weights": None}
         self.network = MonaiSwinUNETR(
             in_channels,
             out_channels,

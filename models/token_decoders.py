@@ -89,7 +89,7 @@ class UNetTokenDecoder(TokenDecoder):
 
     def forward(self, tokens: Sequence[Float[Tensor, "B E h w"]]) -> Tensor:
         """Return logits at 16 pixels a side of each token."""
-        levels = [tokens[-1]]
+        levels: list[Tensor] = [tokens[-1]]
         for step, skip in zip(self.steps, tokens[-2::-1], strict=True):
             levels.append(step(levels[-1], skip))
         return levels[-1]
