@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from losses.exclusion import SigmoidExclusion, SoftmaxExclusion
 from partial_labels.batch import HUMAN, UNKNOWN, UNSURE
 
-random_batches = settings(max_examples=25, deadline=None)(given(seed=st.integers(0, 10_000)))
+
+def random_batches(test):
+    return settings(max_examples=25, deadline=None)(given(seed=st.integers(0, 10_000))(test))
 
 
 def drawn_pixels(batch):

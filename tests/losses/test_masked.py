@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from losses.masked import MaskedBCE, MaskedDice
 from partial_labels.batch import HUMAN, IGNORE, TEACHER, UNKNOWN, UNSURE, one_hot_label
 
-random_batches = settings(max_examples=25, deadline=None)(given(seed=st.integers(0, 10_000)))
+
+def random_batches(test):
+    return settings(max_examples=25, deadline=None)(given(seed=st.integers(0, 10_000))(test))
+
 
 LOSSES = [MaskedBCE(), MaskedDice(), MaskedDice(pool_batch=False)]
 
