@@ -21,6 +21,7 @@ KNOWN_NOISE = (
     ".*does not have many workers.*",  # the cases are in memory; a worker would only copy them
     ".*is smaller than the logging interval.*",  # figures are epoch means
     "Experiment logs directory .* exists and is not empty.*",  # it is the run directory, claimed before
+    "Found .* in eval mode at the start of training",  # a teacher is, and stays so
     ".*treespec, LeafSpec.*",  # Lightning's own call
 )
 

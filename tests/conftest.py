@@ -47,6 +47,7 @@ FOREIGN = (
     "ignore::beartype.roar.BeartypeDecorHintPep585DeprecationWarning",  # OmegaConf's own base classes
     "ignore:.*LeafSpec.*:FutureWarning",  # Lightning with torch 2.13
     "ignore:.*does not have many workers.*:UserWarning",  # Lightning's advice; a memory map needs none
+    "ignore:Found .* in eval mode at the start of training",  # Lightning sees a teacher
     "ignore:.*logs directory.*exists and is not empty.*:UserWarning",  # metrics.csv lies in the run directory
 )
 """Warnings that no change of ours would end; every other one is an error."""
