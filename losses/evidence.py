@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from partial_labels.batch import HUMAN, TEACHER, UNSURE, PartialLabelBatch
+from partial_labels.batch import HUMAN, TEACHER, UNKNOWN, UNSURE, PartialLabelBatch
 
 
 def rows(channels: Float[Tensor, "B K H W"]) -> Float[Tensor, "B P K"]:
@@ -94,3 +94,23 @@ def naive_evidence_of(batch: PartialLabelBatch) -> Evidence:
     evidence = evidence_of(batch)
     cells = evidence.best[:, :, None].expand_as(evidence.cells)
     return evidence._replace(cells=cells, positive=evidence.pixel_weight)
+
+
+def unknown_evidence_of(batch: PartialLabelBatch) -> Evidence:
+    """Return the entries that nobody decided, each with weight 1: where two networks may be asked to agree.
+
+    These are the ``UNKNOWN`` cells at certain pixels, and every cell but the ``HUMAN`` ones at ``UNSURE`` pixels. A
+    pixel that a human gave a class is decided for all of them, and nothing is asked of it; as in :func:`evidence_of`
+    the background has no weight of its own. No class is given to any pixel.
+    """
+    human = batch.status == HUMAN
+    label = batch.label.flatten(1)
+    channel = torch.where(label < UNSURE, label, 0).long()
+    decided = (channel > 0) & human.gather(1, channel)
+    cells = F.pad(torch.stack([batch.status == UNKNOWN, ~human], dim=1)[:, :, 1:].float(), (1, 0))
+    return Evidence(
+        pixels=torch.stack([(label < UNSURE) & ~decided, label == UNSURE], dim=1).float(),
+        cells=cells,
+        channel=torch.zeros_like(channel),
+        positive=torch.zeros_like(channel, dtype=cells.dtype),
+    )
