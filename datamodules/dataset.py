@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from datamodules.labeled_subset import ShownLabels
 from datamodules.sampler import Draw
 from partial_labels.batch import HUMAN, PartialLabelBatch, ValidationBatch
 from partial_labels.case_store import CaseStore, StoreHeader
+from partial_labels.pseudo_store import PseudoRound
 
 
 def intensities(stored: Shaped[Tensor, "B H W"], header: StoreHeader) -> Float[Tensor, "B 1 H W"]:
@@ -28,19 +30,34 @@ class TrainingCases:
     Args:
         store: The case store.
         shown: The statuses, and the label numbers to show, of every case.
+        pseudo_round: What a teacher filled in, for the cases that are drawn as completed.
     """
 
-    def __init__(self, store: CaseStore, shown: ShownLabels) -> None:
-        self.store, self.shown = store, shown
+    def __init__(self, store: CaseStore, shown: ShownLabels, pseudo_round: PseudoRound | None = None) -> None:
+        self.store, self.shown, self.pseudo_round = store, shown, pseudo_round
 
-    def read(self, case_ids: Int64[Tensor, " B"]) -> PartialLabelBatch:
-        """Read the cases from the memory map."""
+    def read(self, case_ids: Int64[Tensor, " B"], completed: Sequence[bool] = ()) -> PartialLabelBatch:
+        """Read the cases from the memory map.
+
+        Args:
+            case_ids: Rows of the case table.
+            completed: Whether to read each with what the teacher filled in; none of them by default.
+        """
         ids = case_ids.numpy()
+        label = self.shown.lut[ids[:, None, None], self.store.labels[ids]]
+        status, weight = self.shown.status[ids], np.ones(len(ids), dtype=np.float32)
+        if self.pseudo_round is not None and any(completed):
+            filled = np.where(completed, self.pseudo_round.rows_of(ids), -1)
+            mine, rows = filled >= 0, filled[filled >= 0]
+            label[mine], status[mine], weight[mine] = (
+                values[rows]
+                for values in (self.pseudo_round.labels, self.pseudo_round.status, self.pseudo_round.weight)
+            )
         return PartialLabelBatch(
             image=intensities(torch.from_numpy(np.asarray(self.store.images[ids])), self.store.header),
-            label=torch.from_numpy(self.shown.lut[ids[:, None, None], self.store.labels[ids]]),
-            status=torch.from_numpy(self.shown.status[ids]),
-            weight=torch.ones(len(ids)),
+            label=torch.from_numpy(label),
+            status=torch.from_numpy(status),
+            weight=torch.from_numpy(weight),
             case_id=case_ids,
         )
 
@@ -62,12 +79,22 @@ class ResidentCases:
         images, labels = [], []
         for block in torch.split(numbers, self.BLOCK):
             images.append(torch.from_numpy(np.asarray(cases.store.images[block.numpy()])).to(device))
-            labels.append(cases.read(block).label.to(device))
-        self.images, self.labels = torch.cat(images), torch.cat(labels)
-        self.status = torch.from_numpy(cases.shown.status[numbers.numpy()]).to(device)
+            labels.append(cases.read(block).label)
+        status = [torch.from_numpy(cases.shown.status[numbers.numpy()])]
+        weight = [torch.ones(len(numbers))]
         place = torch.full((len(cases.store),), -1, dtype=torch.int64)
         place[numbers] = torch.arange(len(numbers))
-        self.place = place.to(device)
+        filled = place.clone()
+        if cases.pseudo_round is not None:
+            filled[torch.from_numpy(cases.pseudo_round.case_ids)] = len(numbers) + torch.arange(
+                len(cases.pseudo_round.case_ids)
+            )
+            labels += [torch.from_numpy(np.asarray(cases.pseudo_round.labels))]
+            status += [torch.from_numpy(np.asarray(cases.pseudo_round.status))]
+            weight += [torch.from_numpy(np.asarray(cases.pseudo_round.weight))]
+        self.images = torch.cat(images)
+        self.labels, self.status, self.weight = (torch.cat(parts).to(device) for parts in (labels, status, weight))
+        self.places = torch.stack([place, filled]).to(device)
 
     @staticmethod
     def bytes_needed(store: CaseStore, num_cases: int) -> int:
@@ -75,14 +102,17 @@ class ResidentCases:
         height, width = store.header.size
         return num_cases * height * width * (np.dtype(store.header.image_dtype).itemsize + 1)
 
-    def read(self, case_ids: Int64[Tensor, " B"]) -> PartialLabelBatch:
-        """Gather the cases on the device."""
-        rows = self.place[case_ids]
+    def read(self, case_ids: Int64[Tensor, " B"], completed: Sequence[bool] = ()) -> PartialLabelBatch:
+        """Gather the cases on the device; see :meth:`TrainingCases.read`."""
+        rows = self.places[0, case_ids]
+        known = rows
+        if any(completed):
+            known = torch.where(torch.tensor(completed, device=rows.device), self.places[1, case_ids], rows)
         return PartialLabelBatch(
             image=intensities(self.images[rows], self.header),
-            label=self.labels[rows],
-            status=self.status[rows],
-            weight=torch.ones(len(rows), device=rows.device),
+            label=self.labels[known],
+            status=self.status[known],
+            weight=self.weight[known],
             case_id=case_ids,
         )
 
@@ -106,20 +136,24 @@ class TrainingDataset(Dataset[Drawn]):
 
     def __getitem__(self, draw: Draw) -> Drawn:
         case_ids = torch.as_tensor(draw.case_ids, dtype=torch.int64)
-        return Drawn(case_ids if self.cases is None else self.cases.read(case_ids), draw)
+        return Drawn(case_ids if self.cases is None else self.cases.read(case_ids, draw.completed), draw)
 
 
 class EvaluationDataset(Dataset[ValidationBatch]):
-    """The cases as a human would judge a prediction on them, in order, batch by batch.
+    """The cases in order, batch by batch: what is shown of them, and the truth.
 
     Args:
         store: The case store.
         case_ids: Which cases.
         batch_size: Cases a batch.
+        shown: Where to read what is shown: None for the source's labels, as a human would judge a prediction by them;
+            or the cases as training sees them, to measure what a teacher fills in.
     """
 
-    def __init__(self, store: CaseStore, case_ids: NDArray[np.int64], batch_size: int) -> None:
-        self.store = store
+    def __init__(
+        self, store: CaseStore, case_ids: NDArray[np.int64], batch_size: int, shown: TrainingCases | None = None
+    ) -> None:
+        self.store, self.shown = store, shown
         self.batches = [case_ids[i : i + batch_size] for i in range(0, len(case_ids), batch_size)]
 
     def __len__(self) -> int:
@@ -128,17 +162,18 @@ class EvaluationDataset(Dataset[ValidationBatch]):
     def __getitem__(self, index: int) -> ValidationBatch:
         ids = self.batches[index]
         store = self.store
-        seen = PartialLabelBatch(
+        truth = seen = PartialLabelBatch(
             image=intensities(torch.from_numpy(np.asarray(store.images[ids])), store.header),
             label=torch.from_numpy(np.asarray(store.labels[ids])),
             status=torch.from_numpy(store.status[ids]),
             weight=torch.ones(len(ids)),
             case_id=torch.from_numpy(ids),
         )
-        truth = seen
         if store.truth is not None:
             everything = torch.full_like(seen.status, HUMAN)
             truth = seen._replace(label=torch.from_numpy(np.asarray(store.truth[ids])), status=everything)
+        if self.shown is not None:
+            seen = self.shown.read(seen.case_id)
         return ValidationBatch(seen, truth, torch.from_numpy(store.cases.volume_number[ids]))
 
 

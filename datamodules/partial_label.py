@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,9 +25,10 @@ from datamodules.presence import present_cells
 from datamodules.sampler import Stream, StreamSampler, rare_class_weights
 from datamodules.sources.base import Source
 from datamodules.splits import PARTS, Split, make_split
-from partial_labels.batch import PartialLabelBatch, ValidationBatch
+from partial_labels.batch import UNKNOWN, PartialLabelBatch, ValidationBatch
 from partial_labels.case_store import CaseStore
 from partial_labels.errors import InputError
+from partial_labels.pseudo_store import PseudoRound
 
 log = logging.getLogger(__name__)
 Ids = NDArray[np.int64]
@@ -54,7 +55,8 @@ class PartialLabelDataModule(pl.LightningDataModule):
         labeled_first: Keep the labels of the first cases in the source's list order.
         hide_classes_fraction: Share of each training group's examined classes to turn unknown, for simulation.
         batch_size: Labeled cases a step, over all processes.
-        unlabeled_batch_size: Unlabeled cases a step, over all processes; 0 for none.
+        pseudo_batch_size: Pseudo-labeled cases a step, in stages that use them; by default ``batch_size``.
+        unlabeled_batch_size: Unlabeled cases a step, likewise.
         val_batch_size: Cases a validation step.
         steps_per_epoch: Micro-batches an epoch; by default the labeled cases once, rounded up.
         sampling: ``uniform``, or ``rare`` to draw cases with rare classes more often.
@@ -83,7 +85,8 @@ class PartialLabelDataModule(pl.LightningDataModule):
         labeled_first: int | None = None,
         hide_classes_fraction: float = 0.0,
         batch_size: int = 16,
-        unlabeled_batch_size: int = 0,
+        pseudo_batch_size: int | None = None,
+        unlabeled_batch_size: int | None = None,
         val_batch_size: int = 32,
         steps_per_epoch: int | None = None,
         sampling: Literal["uniform", "rare"] = "uniform",
@@ -94,8 +97,8 @@ class PartialLabelDataModule(pl.LightningDataModule):
     ) -> None:
         super().__init__()
         _at_least(1, batch_size=batch_size, val_batch_size=val_batch_size, steps_per_epoch=steps_per_epoch)
-        _at_least(0, unlabeled_batch_size=unlabeled_batch_size, num_workers=num_workers)
-        _at_least(0, seed=seed, split_seed=split_seed)
+        _at_least(1, pseudo_batch_size=pseudo_batch_size, unlabeled_batch_size=unlabeled_batch_size)
+        _at_least(0, num_workers=num_workers, seed=seed, split_seed=split_seed)
         self.source, self.cache = source, Path(cache)
         self.image_size = _sides(image_size)
         self.fit: Literal["scale", "pad"] = fit
@@ -103,7 +106,14 @@ class PartialLabelDataModule(pl.LightningDataModule):
         self.folds, self.fold = folds, fold
         self.labeled_groups, self.labeled_fraction, self.labeled_first = labeled_groups, labeled_fraction, labeled_first
         self.hide_classes_fraction = hide_classes_fraction
-        self.batch_size, self.unlabeled_batch_size = batch_size, unlabeled_batch_size
+        self.batch_size = batch_size
+        self.batch_sizes = {
+            "labeled": batch_size,
+            "pseudo_labeled": pseudo_batch_size or batch_size,
+            "unlabeled": unlabeled_batch_size or batch_size,
+        }
+        self.streams: tuple[str, ...] = ("labeled",)
+        self.pseudo_round: PseudoRound | None = None
         self.val_batch_size, self.given_steps_per_epoch = val_batch_size, steps_per_epoch
         self.sampling, self.num_workers, self.device_cache = sampling, num_workers, device_cache
         self.weak, self.seed = weak, seed
@@ -137,11 +147,6 @@ class PartialLabelDataModule(pl.LightningDataModule):
         self.shown = self._shown_labels(store, train)
         labeled = has_labels(self.shown.status[train])
         self.labeled, self.unlabeled = train[labeled], train[~labeled]
-        if self.unlabeled_batch_size and not len(self.unlabeled):
-            raise InputError(
-                f"{store.header.name}: no training case is unlabeled; set data.labeled_groups= or data.labeled_first=, "
-                "or data.unlabeled_batch_size=0"
-            )
         self.cases = TrainingCases(store, self.shown)
         self.mirror = MirrorRule(store.header.left_right_axis, store.classes.mirror)
         if self.weak is not None:
@@ -174,6 +179,64 @@ class PartialLabelDataModule(pl.LightningDataModule):
             store.status, hide_classes(store.cases, status, labeled, self.hide_classes_fraction, self.split_seed)
         )
 
+    def check_streams(self, streams: Sequence[str], pseudo: bool, complete: bool) -> None:
+        """Refuse streams that can only be empty, before anything is trained.
+
+        Args:
+            streams: Of ``labeled``, ``pseudo_labeled`` and ``unlabeled``.
+            pseudo: Whether a teacher will have labeled cases.
+            complete: Whether it also fills the unexamined classes of labeled cases.
+
+        Raises:
+            InputError: If a name is unknown, or nothing is open in any of the cases.
+        """
+        unknown = [name for name in streams if name not in self.batch_sizes]
+        if unknown or not streams:
+            raise InputError(f"streams={list(streams)}: choose from {', '.join(self.batch_sizes)}")
+        if "pseudo_labeled" in streams and not pseudo:
+            raise InputError("streams: pseudo_labeled needs a stage of its own before it; name it as pseudo=")
+        completes = self.has_open_cells and (complete or ("unlabeled" in streams and not pseudo))
+        if set(streams) != {"labeled"} and not len(self.unlabeled) and not completes:
+            advice = ", or pseudo.complete_labeled=true" if pseudo and self.has_open_cells else ""
+            raise InputError(
+                f"{self.opened.header.name}: no training case is unlabeled; set data.labeled_groups= or "
+                f"data.labeled_first={advice}, or ssl=supervised"
+            )
+
+    def begin_stage(self, streams: Sequence[str], pseudo_round: PseudoRound | None = None) -> None:
+        """Say what the next fit draws from; a stream without a case is left out, with a warning.
+
+        Args:
+            streams: Of ``labeled``, ``pseudo_labeled`` and ``unlabeled``, in the order of their rows.
+            pseudo_round: What a teacher filled in. Unlabeled cases of which it accepted anything are the
+                pseudo-labeled ones; labeled cases that it completed are drawn completed.
+
+        Raises:
+            InputError: If no stream has a case.
+        """
+        self.pseudo_round, self.resident = pseudo_round, None
+        self.cases = TrainingCases(self.opened, self.shown, pseudo_round)
+        self.streams = tuple(name for name in streams if len(self.pool(name)))
+        name = self.opened.header.name
+        if not self.streams:
+            raise InputError(f"{name}: no training case is {' or '.join(streams)}; loosen pseudo.filters")
+        for missing in set(streams) - set(self.streams):
+            log.warning("%s: no training case is %s; this stage goes on without", name, missing)
+
+    def pool(self, stream: str) -> Ids:
+        """Return the training cases that a stream draws from."""
+        if stream != "pseudo_labeled":
+            cases: Ids = {"labeled": self.labeled, "unlabeled": self.unlabeled}[stream]
+            return cases
+        if self.pseudo_round is None:
+            return self.unlabeled[:0]
+        return np.intersect1d(self.unlabeled, self.pseudo_round.case_ids[self.pseudo_round.accepted])
+
+    @property
+    def has_open_cells(self) -> bool:
+        """Whether a class of a labeled training case is unknown."""
+        return bool((self.shown.status[self.labeled] == UNKNOWN).any())
+
     @property
     def steps_per_epoch(self) -> int:
         """Micro-batches an epoch."""
@@ -204,7 +267,8 @@ class PartialLabelDataModule(pl.LightningDataModule):
         self._make_resident()
         dataset = TrainingDataset(None if self.resident else self.cases)
         workers = 0 if self.resident else self.num_workers
-        return self._loader(dataset, workers, sampler=self.sampler())
+        self.drawing = self.sampler()
+        return self._loader(dataset, workers, sampler=self.drawing)
 
     def sampler(self) -> StreamSampler:
         """Return the sampler of the training batches of this process."""
@@ -212,11 +276,34 @@ class PartialLabelDataModule(pl.LightningDataModule):
         if self.sampling == "rare":
             present = present_cells(self.opened)
             weights = rare_class_weights(present, self.shown.status, self.labeled)
-        streams = [Stream("labeled", self.labeled, self.batch_size, weights)]
-        if self.unlabeled_batch_size:
-            streams.append(Stream("unlabeled", self.unlabeled, self.unlabeled_batch_size))
+        streams = [
+            Stream(
+                name,
+                self.pool(name),
+                self.batch_sizes[name],
+                weights=weights if name == "labeled" else None,
+                completed=self.pseudo_round is not None and name != "unlabeled",
+            )
+            for name in self.streams
+        ]
         rank, world = self._rank_and_world()
         return StreamSampler(streams, self.steps_per_epoch, self.seed, rank=rank, world=world)
+
+    @property
+    def first_open_row(self) -> int:
+        """First row of this process's batches that can hold an unknown cell."""
+        return 0 if self.has_open_cells else self.labeled_rows
+
+    @property
+    def labeled_rows(self) -> int:
+        """Rows of this process's batches that the labeled stream takes; they come first."""
+        return self.batch_size // self._rank_and_world()[1] if "labeled" in self.streams else 0
+
+    def strong_draws(self, epoch: int, step: int) -> tuple[int, Draws]:
+        """Return the first row to see strongly, and the random numbers of it and the rows below."""
+        first = self.labeled_rows
+        rows = torch.tensor(self.drawing.rows[first:], dtype=torch.int64)
+        return first, Draws(self.seed, epoch, step, rows, self.drawing.global_size, stream=1)
 
     def val_dataloader(self) -> DataLoader[ValidationBatch]:
         """Return the validation cases of this process, in order and without augmentation."""
@@ -227,6 +314,18 @@ class PartialLabelDataModule(pl.LightningDataModule):
         rank, world = self._rank_and_world()
         dataset = EvaluationDataset(self.opened, self.part(part)[rank::world], self.val_batch_size)
         return self._loader(dataset, self.num_workers)
+
+    def filling_loader(self, complete_labeled: bool = False) -> DataLoader[ValidationBatch]:
+        """Return the training cases that a teacher may fill, as training is shown them, with what is known.
+
+        Args:
+            complete_labeled: Whether labeled cases with an unknown class come too.
+        """
+        ids = self.unlabeled
+        if complete_labeled:
+            ids = np.union1d(ids, self.labeled[(self.shown.status[self.labeled] == UNKNOWN).any(axis=1)])
+        shown = TrainingCases(self.opened, self.shown)
+        return self._loader(EvaluationDataset(self.opened, ids, self.val_batch_size, shown), self.num_workers)
 
     @property
     def native_spacing_mm(self) -> tuple[float, float] | None:
@@ -259,11 +358,14 @@ class PartialLabelDataModule(pl.LightningDataModule):
         if not isinstance(batch, Drawn):
             kept: ValidationBatch = batch
             return kept
-        cases = self.resident.read(batch.batch) if isinstance(batch.batch, Tensor) else batch.batch  # type: ignore[union-attr]
+        cases = batch.batch
+        if isinstance(cases, Tensor):
+            assert self.resident is not None
+            cases = self.resident.read(cases, batch.draw.completed)
         if self.weak is None:
             return cases
-        draw, size = batch.draw, self.batch_size + self.unlabeled_batch_size
-        draws = Draws(self.seed, draw.epoch, draw.step, torch.tensor(draw.rows), size)
+        draw = batch.draw
+        draws = Draws(self.seed, draw.epoch, draw.step, torch.tensor(draw.rows), self.drawing.global_size)
         return self.weak(cases, draws, self.mirror)
 
     def _rank_and_world(self) -> tuple[int, int]:

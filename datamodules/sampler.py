@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ class Draw(NamedTuple):
     rows: tuple[int, ...]
     """Place of each case in the global batch, so that what is drawn for the global batch (augmentation) does not
     depend on how many processes share it."""
+    completed: tuple[bool, ...]
+    """Whether a case is read with what a teacher filled in."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,14 @@ class Stream:
         batch_size: Rows in the global batch.
         weights: (N,) positive weights of draws with replacement; without them permutations follow each other, so
             every case is drawn once before any is drawn twice.
+        completed: Whether its cases are read with what a teacher filled in.
     """
 
     name: str
     case_ids: Ids
     batch_size: int
     weights: NDArray[np.float64] | None = None
+    completed: bool = False
 
     def __post_init__(self) -> None:
         if not len(self.case_ids) or self.batch_size < 1:
@@ -114,14 +119,24 @@ class StreamSampler(Sampler[Draw]):
     def draw(self, epoch: int, step: int) -> Draw:
         """Return the draw of this process at a step of an epoch, whatever was drawn before."""
         case_ids: list[int] = []
-        rows: list[int] = []
-        start = 0
+        completed: list[bool] = []
         for stream in self.streams:
             mine = np.arange(self.rank, stream.batch_size, self.world)
             case_ids += self._take(stream, epoch * self.steps_per_epoch + step)[mine].tolist()
-            rows += (start + mine).tolist()
-            start += stream.batch_size
-        return Draw(epoch, step, tuple(case_ids), tuple(rows))
+            completed += [stream.completed] * len(mine)
+        return Draw(epoch, step, tuple(case_ids), self.rows, tuple(completed))
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """Places of this process's cases in every global batch, stream after stream."""
+        starts = np.cumsum([0, *(stream.batch_size for stream in self.streams)])
+        mine = [range(start + self.rank, end, self.world) for start, end in itertools.pairwise(starts.tolist())]
+        return tuple(itertools.chain.from_iterable(mine))
+
+    @property
+    def global_size(self) -> int:
+        """Cases of a batch, over all processes."""
+        return sum(stream.batch_size for stream in self.streams)
 
     def _take(self, stream: Stream, batch: int) -> Ids:
         """Return the global batch's rows of a stream: a stretch of its endless sequence of blocks."""

@@ -7,8 +7,9 @@ from augment.views import WeakView
 from datamodules.dataset import ResidentCases, mean_and_std
 from datamodules.partial_label import PartialLabelDataModule
 from datamodules.sources.slices import SlicesSource
-from partial_labels.batch import HUMAN, UNKNOWN
+from partial_labels.batch import HUMAN, TEACHER, UNKNOWN
 from partial_labels.errors import InputError
+from partial_labels.pseudo_store import PseudoRound, RoundHeader
 
 
 def made(folder, tmp_path, **options):
@@ -33,6 +34,7 @@ def test_the_manifest_decides_what_trains_and_what_is_labeled(slices_folder, tmp
 
 def test_a_batch_holds_labeled_rows_first_and_then_unlabeled_ones(slices_folder, tmp_path):
     module = made(slices_folder, tmp_path, unlabeled_batch_size=2)
+    module.begin_stage(["labeled", "unlabeled"])
     for batch in first_batches(module):
         assert batch.image.shape == (6, 1, 32, 32)
         assert 0 <= float(batch.image.min()) and float(batch.image.max()) <= 1
@@ -85,14 +87,89 @@ def test_mean_and_deviation_are_those_of_the_training_images(slices_folder, tmp_
     assert mean_and_std(module.opened, module.split.train[:1])[0] == pytest.approx(values[0].mean())
 
 
-def test_an_unlabeled_stream_needs_unlabeled_cases(slices_folder, tmp_path):
-    manifest = slices_folder / "manifest.csv"
-    lines = [
-        line for line in manifest.read_text().splitlines() if not line.startswith(("images/case8", "images/case9"))
-    ]
-    manifest.write_text("\n".join(lines) + "\n")
-    with pytest.raises(InputError, match=r"no training case is unlabeled; set data\.labeled_groups="):
-        made(slices_folder, tmp_path, unlabeled_batch_size=2)
+def without_unlabeled(folder):
+    manifest = folder / "manifest.csv"
+    keep = [line for line in manifest.read_text().splitlines() if not line.startswith(("images/case8", "images/case9"))]
+    manifest.write_text("\n".join(keep) + "\n")
+    return folder
+
+
+def test_streams_that_can_only_be_empty_are_refused(slices_folder, tmp_path):
+    module = made(without_unlabeled(slices_folder), tmp_path)
+    module.check_streams(["labeled", "unlabeled"], pseudo=False, complete=False)  # labeled cases have unknown classes
+    module.check_streams(["labeled", "pseudo_labeled"], pseudo=True, complete=True)
+    with pytest.raises(InputError, match=r"no training case is unlabeled; set data\.labeled_groups=.*complete_labeled"):
+        module.check_streams(["labeled", "pseudo_labeled"], pseudo=True, complete=False)
+    with pytest.raises(InputError, match=r"streams=\['labelled'\]: choose from labeled, pseudo_labeled, unlabeled"):
+        module.check_streams(["labelled"], pseudo=False, complete=False)
+    with pytest.raises(InputError, match="pseudo_labeled needs a stage of its own before it"):
+        module.check_streams(["pseudo_labeled"], pseudo=False, complete=False)
+
+
+def test_a_stream_without_a_case_is_left_out_with_a_warning(slices_folder, tmp_path, caplog):
+    module = made(without_unlabeled(slices_folder), tmp_path)
+    module.begin_stage(["labeled", "unlabeled"])
+    assert "no training case is unlabeled; this stage goes on without" in caplog.text
+    assert first_batches(module)[0].image.shape[0] == 4
+    with pytest.raises(InputError, match="no training case is pseudo_labeled; loosen"):
+        module.begin_stage(["pseudo_labeled"])
+
+
+@pytest.fixture
+def pseudo_round(slices_folder, tmp_path):
+    """A round in which a teacher completed case 4, labeled case 8 and had case 9 rejected."""
+    store = made(slices_folder, tmp_path).opened
+    ids, shape = np.array([4, 8, 9]), (3, *store.header.size)
+    status = np.full((3, len(store.classes)), TEACHER, dtype=np.uint8)
+    status[0, store.status[4] == HUMAN] = HUMAN
+    status[2] = UNKNOWN
+    labels = np.full(shape, 2, dtype=np.uint8)
+    header = RoundHeader(store.classes.names, store.header.fingerprint, "teacher", "student", "", "", 0, 0.9, {}, "")
+    cells = np.zeros((3, len(store.classes), 3), dtype=np.float32)
+    return PseudoRound(tmp_path, header, ids, labels, status, np.array([0.5, 0.25, 1.0], dtype=np.float32), cells)
+
+
+@pytest.mark.parametrize("device_cache", [False, True])
+def test_a_round_is_drawn_in_its_streams_and_nowhere_else(slices_folder, tmp_path, pseudo_round, device_cache):
+    module = made(
+        slices_folder,
+        tmp_path,
+        pseudo_batch_size=3,
+        unlabeled_batch_size=2,
+        steps_per_epoch=3,
+        device_cache=device_cache,
+    )
+    module.begin_stage(["labeled", "pseudo_labeled", "unlabeled"], pseudo_round)
+    for batch in first_batches(module, 3):
+        assert batch.case_id[4:7].tolist() == [8, 8, 8] and set(batch.case_id[7:].tolist()) == {8, 9}
+        assert (batch.status[4:7] == TEACHER).all() and (batch.label[4:7] == 2).all()
+        assert batch.weight[4:7].tolist() == [0.25] * 3 and (batch.status[7:] == UNKNOWN).all()
+        completed = batch.case_id == 4
+        assert (batch.status[completed] > UNKNOWN).all() and (batch.weight[completed] == 0.5).all()
+        others = (batch.case_id < 4).nonzero()[:, 0]
+        assert (batch.status[others] == HUMAN).all()
+    module.begin_stage(["labeled"])
+    assert all((batch.status != TEACHER).all() for batch in first_batches(module, 3))
+
+
+def test_what_a_teacher_may_fill_comes_with_what_is_shown_and_the_truth(slices_folder, tmp_path):
+    module = made(slices_folder, tmp_path, labeled_groups=1)
+    ids = [batch.seen.case_id for batch in module.filling_loader()]
+    assert torch.cat(ids).tolist() == module.unlabeled.tolist()
+    for batch in module.filling_loader(complete_labeled=True):
+        hidden = np.isin(batch.seen.case_id.numpy(), module.unlabeled)
+        assert (batch.seen.status[hidden] == UNKNOWN).all() and (batch.seen.label[hidden] == 0).all()
+        shown_in_store = torch.from_numpy(module.opened.status[batch.seen.case_id.numpy()])
+        assert torch.equal(batch.truth.status, shown_in_store)
+
+
+def test_the_strong_view_begins_below_the_labeled_rows(slices_folder, tmp_path):
+    module = made(slices_folder, tmp_path, unlabeled_batch_size=2)
+    module.begin_stage(["labeled", "unlabeled"])
+    module.train_dataloader()
+    first, draws = module.strong_draws(0, 0)
+    assert first == 4 and draws.rows.tolist() == [4, 5]
+    assert module.first_open_row == 0  # some labeled cases have an unknown class
 
 
 def test_a_part_without_cases_is_named(slices_folder, tmp_path):

@@ -21,7 +21,10 @@ def loaded(sampler, workers=0):
     """What comes out of a loader, which turns the tuples inside a tuple into lists."""
     loader = DataLoader(Echo(), sampler=sampler, batch_size=None, num_workers=workers)
     assert len(loader) == len(sampler)
-    return [Draw(draw.epoch, draw.step, tuple(draw.case_ids), tuple(draw.rows)) for draw in loader]
+    return [
+        Draw(draw.epoch, draw.step, tuple(draw.case_ids), tuple(draw.rows), tuple(map(bool, draw.completed)))
+        for draw in loader
+    ]
 
 
 def streams(labeled=7, unlabeled=11, batch=4, weights=None):
