@@ -80,17 +80,44 @@ def is_library(path: str) -> bool:
 
 
 def parameters(target: Target) -> Mapping[str, inspect.Parameter]:
-    """Return the parameters that a config can give by name; a ``**kwargs`` is among them."""
+    """Return the parameters that a config can give by name; a ``**kwargs`` is among them.
+
+    Where one of our classes hands ``**kwargs`` on to the class that it inherits from, that one's count too.
+    """
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
-    return {name: p for name, p in inspect.signature(target).parameters.items() if p.kind not in kinds}
+    found: dict[str, inspect.Parameter] = {}
+    for constructor in _constructors(target):
+        own = {n: p for n, p in inspect.signature(constructor).parameters.items() if p.kind not in kinds}
+        found = own | {n: p for n, p in found.items() if p.kind is not inspect.Parameter.VAR_KEYWORD}
+    return found
 
 
 def hints(target: Target) -> Mapping[str, Any]:
     """Return the annotations of a target's parameters as types; empty where they cannot be evaluated."""
-    try:
-        return get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    except (NameError, TypeError, AttributeError):
-        return {}
+    found: dict[str, Any] = {}
+    for constructor in _constructors(target):
+        try:
+            own = get_type_hints(constructor.__init__ if inspect.isclass(constructor) else constructor)
+        except (NameError, TypeError, AttributeError):
+            own = {}
+        found = own | found
+    return found
+
+
+def _constructors(target: Target) -> list[Target]:
+    """Return a target, and as far as ``**kwargs`` are handed on the classes of ours that it inherits from."""
+    if not inspect.isclass(target):
+        return [target]
+    found: list[Target] = []
+    for ancestor in target.__mro__:
+        if ancestor.__module__.partition(".")[0] not in PACKAGES and found:
+            break
+        if "__init__" in vars(ancestor) or not found:
+            found.append(ancestor)
+            kinds = {parameter.kind for parameter in inspect.signature(ancestor).parameters.values()}
+            if inspect.Parameter.VAR_KEYWORD not in kinds:
+                break
+    return found
 
 
 def accepts(value: Any, hint: Any) -> bool:
