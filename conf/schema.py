@@ -35,23 +35,42 @@ class Stage:
         name: Names the folder of its checkpoints and its part of the curves.
         module: The LightningModule, without what the run gives it (network, head, loss, optimizer, schedule).
         fraction: Its share of ``trainer.max_epochs``; whole epochs, at least one.
+        streams: What its batches are drawn from: ``labeled``, ``pseudo_labeled``, ``unlabeled`` cases.
         init: Initial weights: ``scratch``, or ``<stage>/last``, ``<stage>/best`` of an earlier stage.
+        teacher: Weights of the teacher, likewise; null for the student's own.
+        pseudo: The earlier stage whose pseudo-labels it learns from; null for none.
         callbacks: The callbacks it brings, by name.
     """
 
     name: str = MISSING
     module: Any = MISSING
     fraction: float = 1.0
+    streams: list[str] = field(default_factory=lambda: ["labeled"])
     init: str = "scratch"
+    teacher: str | None = None
+    pseudo: str | None = None
     callbacks: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class SSL:
-    """A strategy: a short list of stages, fitted one after the other in one run directory."""
+    """A strategy: a short list of stages, fitted one after the other in one run directory.
+
+    Args:
+        name: The strategy.
+        stages: Its stages.
+        decay: Largest decay of a mean teacher; null, as below, where the strategy has no such thing.
+        unsupervised_weight: What the weight of the consistency term grows to.
+        rampup_fraction: Share of a stage's steps in which it grows.
+        monitored: Which network is ``val/``: ``student`` or ``teacher``.
+    """
 
     name: str = MISSING
     stages: list[Stage] = field(default_factory=list)
+    decay: float | None = None
+    unsupervised_weight: float | None = None
+    rampup_fraction: float | None = None
+    monitored: str | None = None
 
 
 @dataclass
@@ -69,6 +88,8 @@ class TrainConfig:
     head: Any = MISSING
     loss: Any = MISSING
     augment: Any = MISSING
+    consistency: Any = MISSING
+    pseudo: Any = MISSING
     optimizer: Any = MISSING
     scheduler: Any = MISSING
     trainer: Any = MISSING
@@ -83,6 +104,7 @@ class EvaluateConfig:
 
     Args:
         checkpoint: The checkpoint file to evaluate.
+        network: ``student`` or ``teacher``; null for the one that the run monitored.
         data: Another data set; null for the run's own, with the split written in its run directory.
         part: The cases to evaluate: ``val``, ``test``, ``train`` or ``all``.
         native: Compare on the source grid instead of the stored one.
@@ -91,6 +113,7 @@ class EvaluateConfig:
     """
 
     checkpoint: str = MISSING
+    network: str | None = None
     data: Any = None
     augment: Any = None
     report: Any = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import pytorch_lightning as pl
 import torch
@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from augment.views import StrongView
 from lightning_modules.schedules import Schedule
 from losses.weighted_sum import WeightedSum
 from metrics.partial_dice import PartialDice
@@ -31,6 +32,9 @@ MONITORS = ("val/dice", "val/dice_volume", "val/dice_pessimistic", "val/dice_tru
 class SegmentationModule(pl.LightningModule, ABC):
     """Trains a student on partially labeled batches and validates it on what was examined.
 
+    Rows of the labeled stream are seen as the DataModule gives them, the weak view; the others, unlabeled and
+    pseudo-labeled, through the strong view, where there is one. It has no geometry, so every network sees one frame.
+
     Args:
         network: The student's network, without weights from elsewhere.
         head: Turns logits into probabilities and label maps.
@@ -41,10 +45,15 @@ class SegmentationModule(pl.LightningModule, ABC):
         mean: Mean intensity of the training cases, kept in the checkpoint.
         std: Their standard deviation.
         monitor: The logged metric that tells which checkpoint is best.
+        strong: What the student sees of the rows that no human labeled; None for the weak view.
+        monitored: The network whose figures are ``val/``: it chooses the best checkpoint and is used afterwards.
 
     Raises:
-        ValueError: If no such metric is logged.
+        ValueError: If no such metric is logged, or no such network is validated.
     """
+
+    validated: ClassVar[tuple[str, ...]] = ("student",)
+    """The networks that are validated; one that is not monitored logs under ``val_<network>/``."""
 
     def __init__(
         self,
@@ -57,21 +66,26 @@ class SegmentationModule(pl.LightningModule, ABC):
         mean: float,
         std: float,
         monitor: str = "val/dice",
+        strong: StrongView | None = None,
+        monitored: str = "student",
     ) -> None:
         super().__init__()
         if monitor not in (*MONITORS, *(f"val/dice/{name}" for name in classes.foreground)):
             raise ValueError(f"monitor={monitor}: choose {', '.join(MONITORS)} or val/dice/<class>")
+        if monitored not in self.validated:
+            raise ValueError(f"monitored={monitored}: choose {' or '.join(self.validated)}")
         self.student = NormalisedNetwork(network)
         self.student.set_statistics(mean, std)
         self.head, self.loss = head, loss
         self.make_optimizer, self.schedule = optimizer, schedule
-        self.classes, self.monitor = classes, monitor
-        self.val_dice = PartialDice(classes.names)
+        self.classes, self.monitor, self.strong, self.monitored_name = classes, monitor, strong, monitored
+        self.val_dice = nn.ModuleDict({name: PartialDice(classes.names) for name in self.validated})
+        self.total_steps = 0
 
     @final
     def training_step(self, batch: PartialLabelBatch, batch_idx: int) -> Tensor:
         """Return the supervised loss plus the weighted unsupervised one."""
-        logits = self.student(batch.image)
+        logits = self.student(self.student_view(batch, batch_idx))
         supervised = self.supervised_loss(logits, batch)
         unsupervised = self.unsupervised_loss(batch, logits)
         loss: Tensor = supervised + self.unsupervised_weight * unsupervised
@@ -93,23 +107,46 @@ class SegmentationModule(pl.LightningModule, ABC):
         """The weight lambda of the unsupervised loss at this step."""
         return 1.0
 
+    def student_view(self, batch: PartialLabelBatch, batch_idx: int) -> Float[Tensor, "B 1 H W"]:
+        """Return the images with the strong view in the rows that follow the labeled stream's."""
+        if self.strong is None:
+            return batch.image
+        first, draws = self.data.strong_draws(self.current_epoch, batch_idx)
+        return torch.cat([batch.image[:first], self.strong(batch.image[first:], draws)])
+
+    @property
+    def data(self) -> Any:
+        """The DataModule, which knows the rows of a batch without asking the device."""
+        return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    @property
+    def monitored(self) -> nn.Module:
+        """The monitored network: images in, logits out."""
+        network: nn.Module = getattr(self, self.monitored_name)
+        return network
+
     def validation_step(self, batch: ValidationBatch, batch_idx: int) -> None:
-        """Count the student's prediction."""
-        self.val_dice.update(self.head.predict(self.student(batch.seen.image)), batch)
+        """Count the predictions of each network."""
+        for name in self.validated:
+            prediction = self.head.predict(getattr(self, name)(batch.seen.image))
+            self.val_dice[name].update(prediction, batch)  # type: ignore[operator]
 
     def on_validation_epoch_end(self) -> None:
         """Log ``val/dice`` and its relatives."""
-        figures = self.val_dice.compute()
-        self.val_dice.reset()
-        self.log_dict({f"val/{key}": value for key, value in figures.items() if key != "dice"})
-        if "dice" in figures:
-            self.log("val/dice", figures["dice"], prog_bar=True)
+        for name in self.validated:
+            metric: Any = self.val_dice[name]
+            figures = metric.compute()
+            metric.reset()
+            prefix = "val" if name == self.monitored_name else f"val_{name}"
+            for key, value in figures.items():
+                self.log(f"{prefix}/{key}", value, prog_bar=(prefix, key) == ("val", "dice"))
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer over what can be trained, and its schedule over the stage's steps."""
         optimizer = self.make_optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
-        steps = int(self.trainer.estimated_stepping_batches)
-        return {"optimizer": optimizer, "lr_scheduler": self.schedule.build(optimizer, steps, self.monitor)}
+        self.total_steps = int(self.trainer.estimated_stepping_batches)
+        schedule = self.schedule.build(optimizer, self.total_steps, self.monitor)
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def log_training(self, values: dict[str, Tensor], batch: PartialLabelBatch) -> None:
         """Log epoch means under ``train/``."""
@@ -121,5 +158,6 @@ class SegmentationModule(pl.LightningModule, ABC):
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the class table with the weights, as plain values."""
+        """Keep the class table and the monitored network's name with the weights, as plain values."""
         checkpoint["classes"] = self.classes.to_json()
+        checkpoint["monitored"] = self.monitored_name

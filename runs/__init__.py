@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from runs.loading import Loaded
 
 
-def load(path: str | Path, network: str = "student") -> Loaded:
+def load(path: str | Path, network: str | None = None) -> Loaded:
     """Load the network of a run; see :func:`runs.loading.load`."""
     from runs.loading import load as load_run  # torch is heavy, and the command line's help is not
 

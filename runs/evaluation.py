@@ -30,7 +30,7 @@ def evaluate(
     part: str = "val",
     native: bool = False,
     nsd_tolerance_mm: float = 2.0,
-    network: str = "student",
+    network: str | None = None,
     trainer: DictConfig | None = None,
 ) -> dict[str, float]:
     """Measure one checkpoint and write its tables and pictures.
@@ -43,7 +43,7 @@ def evaluate(
         part: ``val``, ``test``, ``train`` or ``all``.
         native: Compare on the source grid.
         nsd_tolerance_mm: Tolerance of the normalised surface Dice.
-        network: ``student`` or ``teacher``.
+        network: ``student`` or ``teacher``; None for the one that was monitored.
         trainer: The run's trainer node; device, precision and threads are taken from it.
 
     Returns:
@@ -102,7 +102,7 @@ def evaluate_command(cfg: DictConfig) -> tuple[dict[str, float], Path]:
     """
     check_extra_keys(cfg, EvaluateConfig)
     check(cfg, given=GIVEN)
-    content = load(cfg.checkpoint)
+    content = load(cfg.checkpoint, cfg.network)
     own = cfg.data is None
     node = content.config.data if own else cfg.data
     data = build(node, where="data")
@@ -126,6 +126,7 @@ def evaluate_command(cfg: DictConfig) -> tuple[dict[str, float], Path]:
         part=cfg.part,
         native=cfg.native,
         nsd_tolerance_mm=cfg.nsd_tolerance_mm,
+        network=cfg.network,
         trainer=content.config.trainer,
     )
     return figures, output

@@ -18,6 +18,8 @@ from partial_labels.head import Head
 from runs.instantiate import build
 
 NORMALISED = "models.normalised.NormalisedNetwork"
+PREFIXES = {"teacher": "teacher.network."}
+"""Where a network's weights lie in a checkpoint, if not under its own name."""
 
 
 class Loaded(NamedTuple):
@@ -30,12 +32,12 @@ class Loaded(NamedTuple):
     checkpoint: Path
 
 
-def load(path: str | Path, network: str = "student") -> Loaded:
+def load(path: str | Path, network: str | None = None) -> Loaded:
     """Load the network of a run, in eval mode on the CPU.
 
     Args:
         path: A run directory (its newest stage's ``last`` checkpoint is taken) or a checkpoint file.
-        network: The child of the module to load: ``student``, or ``teacher`` where the strategy has one.
+        network: ``student``, or ``teacher`` where the strategy has one; by default the one that was monitored.
 
     Raises:
         InputError: If there is no checkpoint, it is damaged, or it does not fit its configuration.
@@ -50,10 +52,7 @@ def load(path: str | Path, network: str = "student") -> Loaded:
     except (InputError, OmegaConfBaseException) as error:
         raise InputError(f"{checkpoint}: its configuration cannot be built: {first_line(error)}") from error
     wrapped: nn.Module = build({"_target_": NORMALISED}, network=bare)
-    prefix = f"{network}."
-    weights = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
-    if not weights:
-        raise InputError(f"{checkpoint}: it has no {network}; its parts are {', '.join(parts_of(content))}")
+    weights = weights_of(content, network or str(content.get("monitored", "student")), checkpoint)
     broken = next((key for key, value in weights.items() if not bool(torch.isfinite(value).all())), None)
     if broken is not None:
         raise InputError(f"{checkpoint}: weight {broken} is not finite; take an earlier checkpoint, or train again")
@@ -92,6 +91,19 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             "give RUN/checkpoints/STAGE/last.ckpt"
         )
     return content
+
+
+def weights_of(content: dict[str, Any], network: str, checkpoint: Path) -> dict[str, torch.Tensor]:
+    """Return the weights of one network of a checkpoint.
+
+    Raises:
+        InputError: If it has no such network.
+    """
+    prefix = PREFIXES.get(network, f"{network}.")
+    weights = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
+    if not weights:
+        raise InputError(f"{checkpoint}: it has no {network}; its parts are {', '.join(parts_of(content))}")
+    return weights
 
 
 def parts_of(content: dict[str, Any]) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,16 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 
 from partial_labels.errors import InputError
 from partial_labels.head import Head
+from partial_labels.pseudo_store import PseudoRound
+from runs.fitted_stage import ContinuousAxis, FittedStage, KeepConfig
 from runs.instantiate import build
-from runs.loading import read_checkpoint
+from runs.loading import read_checkpoint, weights_of
+from runs.targets import parameters, resolve
 
 log = logging.getLogger(__name__)
 
@@ -28,42 +31,6 @@ GIVEN = (
     *("in_channels", "out_channels", "max_epochs", "run_dir", "callbacks", "loggers", "output"),
 )
 """Arguments that the run passes itself, and which a config may therefore lack."""
-
-
-@dataclass(frozen=True)
-class FittedStage:
-    """What one stage leaves behind.
-
-    Args:
-        name: The stage.
-        last: Its checkpoint after the last step.
-        best: Its checkpoint with the highest monitored figure.
-        epochs: Epochs of the stage.
-        steps: Optimizer steps.
-        seconds: Process CPU seconds of the fit.
-        wall_seconds: Seconds on the clock.
-    """
-
-    name: str
-    last: Path
-    best: Path
-    epochs: int
-    steps: int
-    seconds: float
-    wall_seconds: float
-
-
-class KeepConfig(Callback):
-    """Puts the run's configuration into every checkpoint, as plain values that load without trusting the file."""
-
-    def __init__(self, config: DictConfig) -> None:
-        self.config = OmegaConf.to_container(config, resolve=True)
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Add the configuration."""
-        checkpoint["config"] = self.config
 
 
 def rehearse(cfg: DictConfig, data: Any, run_dir: Path) -> None:
@@ -77,42 +44,66 @@ def rehearse(cfg: DictConfig, data: Any, run_dir: Path) -> None:
     Raises:
         InputError: At the first part that cannot be built.
     """
-    if not cfg.ssl.stages:
-        raise InputError("ssl.stages is empty: name at least one stage")
-    for index, stage in enumerate(cfg.ssl.stages):
-        check_init(stage, [earlier.name for earlier in cfg.ssl.stages[:index]])
+    check_stages(cfg)
+    for stage, epochs in zip(cfg.ssl.stages, epochs_of(cfg), strict=True):
+        data.check_streams(list(stage.streams), pseudo=stage.pseudo is not None, complete=cfg.pseudo.complete_labeled)
         module = build_module(cfg, stage, data)
         try:
             module.make_optimizer(module.parameters())
         except ValueError as error:
             raise InputError(f"optimizer: {error}") from error
-        build_trainer(cfg, stage, epochs_of(stage, cfg), run_dir, [])
+        build_trainer(cfg, stage, epochs, run_dir, [], [])
     for node in cfg.report.values():
         if node is not None:
             build(node, output=str(run_dir))
 
 
-def epochs_of(stage: DictConfig, cfg: DictConfig) -> int:
-    """Return the stage's share of the run's epochs, at least one."""
-    if cfg.trainer.max_epochs < 1:
-        raise InputError(f"trainer.max_epochs={cfg.trainer.max_epochs}: must be at least 1")
-    if not 0 < stage.fraction <= 1:
-        raise InputError(f"ssl stage {stage.name}: fraction={stage.fraction} must lie in (0, 1]")
-    return max(1, round(float(stage.fraction) * int(cfg.trainer.max_epochs)))
+def check_stages(cfg: DictConfig) -> None:
+    """Refuse stages that refer to what does not come before them, and options that the strategy does not have.
+
+    Raises:
+        InputError: Naming the stage and the key.
+    """
+    if not cfg.ssl.stages:
+        raise InputError("ssl.stages is empty: name at least one stage")
+    text = OmegaConf.to_yaml(cfg.ssl.stages)
+    for key, value in cfg.ssl.items():
+        if key not in ("name", "stages") and value is not None and f"${{ssl.{key}}}" not in text:
+            raise InputError(f"ssl.{key}={value}: ssl={cfg.ssl.name} has no {key}")
+    earlier: list[str] = []
+    for stage in cfg.ssl.stages:
+        where = f"ssl stage {stage.name}"
+        if stage.name in earlier:
+            raise InputError(f"{where}: two stages have this name")
+        for key in ("init", "teacher"):
+            name, _, which = (stage[key] or "scratch").partition("/")
+            if (name, which) != ("scratch", "") and (name not in earlier or which not in ("last", "best")):
+                known = ", ".join(f"{one}/last" for one in earlier) or "there is none"
+                raise InputError(f"{where}: {key}={stage[key]} is not last or best of an earlier stage ({known})")
+        if stage.pseudo is not None and stage.pseudo not in earlier:
+            raise InputError(f"{where}: pseudo={stage.pseudo} is no earlier stage ({', '.join(earlier) or 'none'})")
+        earlier.append(stage.name)
 
 
-def check_init(stage: DictConfig, earlier: Sequence[str]) -> None:
-    """Refuse initial weights of a stage that does not come before."""
-    name, _, which = stage.init.partition("/")
-    if stage.init != "scratch" and (name not in earlier or which not in ("last", "best")):
-        raise InputError(
-            f"ssl stage {stage.name}: init={stage.init} is neither scratch nor last or best of an earlier stage "
-            f"({', '.join(f'{one}/last' for one in earlier) or 'there is none'})"
-        )
+def epochs_of(cfg: DictConfig) -> list[int]:
+    """Return the epochs of each stage, at least one; together they are the run's where the fractions sum to 1."""
+    total = cfg.trainer.max_epochs
+    if total < len(cfg.ssl.stages):
+        raise InputError(f"trainer.max_epochs={total}: must be at least {len(cfg.ssl.stages)}, one for each stage")
+    ends = [0]
+    begun = 0.0
+    for stage in cfg.ssl.stages:
+        begun += stage.fraction
+        if not 0 < stage.fraction <= 1 or begun > 1 + 1e-6:
+            raise InputError(
+                f"ssl stage {stage.name}: fraction={stage.fraction}: must lie in (0, 1], all together in 1"
+            )
+        ends.append(max(ends[-1] + 1, round(begun * total)))
+    return [end - start for start, end in itertools.pairwise(ends)]
 
 
 def fit_stages(cfg: DictConfig, data: Any, run_dir: Path, loggers: Sequence[Logger]) -> list[FittedStage]:
-    """Fit every stage of ``cfg.ssl``.
+    """Fit every stage of ``cfg.ssl`` that is not finished.
 
     Args:
         cfg: The composed configuration.
@@ -121,25 +112,40 @@ def fit_stages(cfg: DictConfig, data: Any, run_dir: Path, loggers: Sequence[Logg
         loggers: Shared by all stages.
     """
     fitted: list[FittedStage] = []
-    for stage in cfg.ssl.stages:
-        epochs = epochs_of(stage, cfg)
-        module = build_module(cfg, stage, data)
-        load_initial_weights(module, stage, fitted)
-        trainer, best, last = build_trainer(cfg, stage, epochs, run_dir, loggers)
-        cpu, wall = time.process_time(), time.time()
-        fit(trainer, module, data)
-        fitted.append(
-            FittedStage(
-                name=stage.name,
-                last=Path(last.best_model_path),
-                best=Path(best.best_model_path or last.best_model_path),
-                epochs=epochs,
-                steps=trainer.global_step,
-                seconds=time.process_time() - cpu,
-                wall_seconds=time.time() - wall,
-            )
-        )
+    for stage, epochs in zip(cfg.ssl.stages, epochs_of(cfg), strict=True):
+        folder = run_dir / "checkpoints" / stage.name
+        finished = FittedStage.read(folder) or fit_stage(cfg, stage, epochs, data, run_dir, loggers, fitted)
+        finished.write(folder)
+        fitted.append(finished)
     return fitted
+
+
+def fit_stage(
+    cfg: DictConfig,
+    stage: DictConfig,
+    epochs: int,
+    data: Any,
+    run_dir: Path,
+    loggers: Sequence[Logger],
+    earlier: Sequence[FittedStage],
+) -> FittedStage:
+    """Fit one stage after the others."""
+    pseudo = None if stage.pseudo is None else PseudoRound.open(run_dir / "pseudo" / stage.pseudo, data.opened)
+    data.begin_stage(list(stage.streams), pseudo)
+    module = build_module(cfg, stage, data)
+    load_initial_weights(module, stage, earlier)
+    trainer, best, last = build_trainer(cfg, stage, epochs, run_dir, loggers, earlier)
+    cpu, wall = time.process_time(), time.time()
+    fit(trainer, module, data)
+    return FittedStage(
+        name=stage.name,
+        last=Path(last.best_model_path),
+        best=Path(best.best_model_path or last.best_model_path),
+        epochs=epochs,
+        steps=trainer.global_step,
+        seconds=time.process_time() - cpu,
+        wall_seconds=time.time() - wall,
+    )
 
 
 def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> None:
@@ -184,34 +190,52 @@ def build_module(cfg: DictConfig, stage: DictConfig, data: Any) -> Any:
     )
 
 
-def load_initial_weights(module: pl.LightningModule, stage: DictConfig, fitted: Sequence[FittedStage]) -> None:
-    """Give the student the weights of an earlier stage, where ``stage.init`` names one."""
-    if stage.init == "scratch":
-        return
-    name, _, which = stage.init.partition("/")
-    earlier = {one.name: one for one in fitted}
-    weights = read_checkpoint(getattr(earlier[name], which))["state_dict"]
-    student = {key: value for key, value in weights.items() if key.startswith("student.")}
-    module.load_state_dict(student, strict=False)
+def load_initial_weights(module: Any, stage: DictConfig, earlier: Sequence[FittedStage]) -> None:
+    """Give student and teacher the weights of earlier stages, where the stage names them."""
+    named = {one.name: one for one in earlier}
+
+    def monitored(place: str) -> dict[str, torch.Tensor]:
+        name, _, which = place.partition("/")
+        path: Path = getattr(named[name], which)
+        content = read_checkpoint(path)
+        return weights_of(content, content["monitored"], path)
+
+    if stage.init != "scratch":
+        module.student.load_state_dict(monitored(stage.init))
+    if hasattr(module, "teacher"):
+        module.begin_teaching(monitored(stage.teacher) if stage.teacher else None)
 
 
 def build_trainer(
-    cfg: DictConfig, stage: DictConfig, epochs: int, run_dir: Path, loggers: Sequence[Logger]
+    cfg: DictConfig,
+    stage: DictConfig,
+    epochs: int,
+    run_dir: Path,
+    loggers: Sequence[Logger],
+    earlier: Sequence[FittedStage],
 ) -> tuple[pl.Trainer, ModelCheckpoint, ModelCheckpoint]:
     """Build a stage's Trainer and its two checkpoint writers, ``best`` and ``last``."""
     folder = run_dir / "checkpoints" / stage.name
     common: dict[str, Any] = {"dirpath": folder, "auto_insert_metric_name": False, "enable_version_counter": False}
     best = ModelCheckpoint(filename="best", monitor=cfg.monitor, mode="max", save_top_k=1, **common)
     last = ModelCheckpoint(filename="last", save_top_k=1, save_on_train_epoch_end=True, **common)
-    callbacks = [build(node) for node in [*cfg.callbacks.values(), *stage.callbacks.values()] if node is not None]
+    callbacks = [build(node) for node in cfg.callbacks.values() if node is not None]
+    callbacks += [build_writer(node, run_dir / "pseudo" / stage.name) for node in stage.callbacks.values()]
+    axis = ContinuousAxis(sum(one.epochs for one in earlier), sum(one.steps for one in earlier))
     trainer: pl.Trainer = build(
         cfg.trainer,
         max_epochs=epochs,
         run_dir=str(run_dir),
-        callbacks=[KeepConfig(cfg), *callbacks, best, last],
+        callbacks=[KeepConfig(cfg), axis, *callbacks, best, last],
         loggers=loggers,
     )
     return trainer, best, last
+
+
+def build_writer(node: DictConfig, output: Path) -> Any:
+    """Build a callback of a stage; one that writes is told where."""
+    writes = "output" in parameters(resolve(node["_target_"], "ssl.stages"))
+    return build(node, output=str(output)) if writes else build(node)
 
 
 def seed_everything(seed: int) -> None:

@@ -16,9 +16,10 @@ from omegaconf import DictConfig, OmegaConf
 from conf.schema import TrainConfig
 from partial_labels.errors import InputError
 from runs.evaluation import evaluate
+from runs.fitted_stage import FittedStage
 from runs.instantiate import build, check, check_extra_keys
 from runs.loading import write_json
-from runs.stages import GIVEN, FittedStage, fit_stages, rehearse, seed_everything
+from runs.stages import GIVEN, fit_stages, rehearse, seed_everything
 
 log = logging.getLogger(__name__)
 

@@ -7,35 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 
 import runs
-from conf.schema import register
 from partial_labels.errors import InputError
 from reports.run_page import write_run_page
 from runs.evaluation import evaluate_command
 from runs.training import train
+from tests.configs import composed, small_run
 
-CONF = str(Path(__file__).parents[1] / "conf")
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*num_workers.*"),
     pytest.mark.filterwarnings("ignore:.*`LearningRateMonitor`.*"),
 ]
-
-
-def composed(root, *overrides, config="config"):
-    register()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(CONF, version_base="1.3"):
-        return compose(config, overrides=[f"paths.cache={root}/cache", f"paths.run={root}/run", *overrides])
-
-
-def small_run(folder, *overrides, root=None):
-    """Compose a run of a few seconds on the slices of a folder."""
-    small = ("data.image_size=32", "data.batch_size=4", "data.similarity=1.0", "model.width=4", "model.depth=3")
-    fast = ("trainer=cpu", "trainer.max_epochs=2", "trainer.progress_bar=false", "logger=csv")
-    return composed(root or folder.parent, "data=slices", f"data.root={folder}", *small, *fast, *overrides)
 
 
 @pytest.fixture
@@ -56,7 +39,11 @@ def test_a_run_leaves_its_directory_complete(finished):
 
 def test_last_and_best_are_both_kept_and_measured(finished):
     run, results = finished
-    assert {path.name for path in (run / "checkpoints" / "supervised").iterdir()} == {"last.ckpt", "best.ckpt"}
+    assert {path.name for path in (run / "checkpoints" / "supervised").iterdir()} == {
+        "last.ckpt",
+        "best.ckpt",
+        "stage.json",
+    }
     with (run / "metrics.csv").open() as file:
         curve = [float(row["val/dice"]) for row in csv.DictReader(file) if row.get("val/dice")]
     assert len(curve) == 2
