@@ -9,9 +9,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from partial_labels.pseudo_store import find_rounds
+from reports import document
 from reports.curves import draw_curves
+from reports.document import Section
 from reports.page import write_report
-from reports.tables import read_class_table
+from reports.tables import cell_text, read_class_table
 
 
 def write_run_page(run_dir: str | Path) -> Path:
@@ -34,7 +37,19 @@ def write_run_page(run_dir: str | Path) -> Path:
         read_class_table(run / "classes.csv"),
         split_sizes(run / "split.csv"),
         (run / "command.txt").read_text(encoding="utf-8").strip(),
+        [pseudo_label_section(name, folder) for name, folder in find_rounds(run).items()],
     )
+
+
+def pseudo_label_section(stage: str, folder: Path) -> Section:
+    """Show what a stage's teacher filled in: figures per class, and the surest and least sure cases."""
+    with (folder / "quality.csv").open(newline="", encoding="utf-8") as file:
+        header, *rows = list(csv.reader(file))
+    texts = [[row[0], *(cell_text(float(cell)) if "." in cell else cell or "-" for cell in row[1:])] for row in rows]
+    body = document.table([title.replace("_", " ") for title in header], texts)
+    if (folder / "panels.png").is_file():
+        body += document.picture(folder / "panels.png", f"pseudo-labels of {stage}")
+    return Section(f"Pseudo-labels of stage {stage}", body)
 
 
 def summary(results: dict[str, Any]) -> dict[str, str | float]:
