@@ -10,13 +10,13 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 
-from metrics.partial_dice import PartialDice
+from metrics.partial_dice import CaseDice, PartialDice, VolumeDice
 from reports.files import replacing
 from reports.tables import print_class_table, write_class_table
 
 
 class DiceTables(Callback):
-    """At the end of an evaluation: ``classes.csv``, ``cases.csv`` and the class table in the terminal.
+    """At the end of an evaluation: ``classes.csv``, ``cases.csv``, ``volumes.csv``; the class table in the terminal.
 
     Args:
         output: Folder for the tables.
@@ -33,13 +33,13 @@ class DiceTables(Callback):
         dice: PartialDice = pl_module.dice
         rows = dice.table()
         write_class_table(rows, self.output / "classes.csv")
-        self._write_cases(dice)
+        self._write("cases.csv", dice.per_case())
+        self._write("volumes.csv", dice.per_volume())
         if self.show:
             print_class_table(rows, Console())
 
-    def _write_cases(self, dice: PartialDice) -> None:
-        cases = dice.per_case()
-        with replacing(self.output / "cases.csv") as temporary, temporary.open("w", newline="") as file:
+    def _write(self, name: str, columns: CaseDice | VolumeDice) -> None:
+        with replacing(self.output / name) as temporary, temporary.open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(cases._fields)
-            writer.writerows(zip(*(column.tolist() for column in cases), strict=True))
+            writer.writerow(columns._fields)
+            writer.writerows(zip(*(column.tolist() for column in columns), strict=True))

@@ -52,6 +52,17 @@ class CaseDice(NamedTuple):
     dice: Floats
 
 
+class VolumeDice(NamedTuple):
+    """One entry for each countable (volume, class), sorted by volume and class: pixels pooled over its slices."""
+
+    volume: Ints
+    class_id: Ints
+    dice: Floats
+    """Over the slices in which the class was examined; NaN where there is none."""
+    dice_truth: Floats
+    """Over all slices, against the truth."""
+
+
 class PartialDice(Metric):
     """Dice over the cells that a human examined, by slice, by volume, pessimistic, and against the truth.
 
@@ -163,6 +174,13 @@ class PartialDice(Metric):
         dice = tally.seen.case_dice()
         case, column = np.nonzero(np.isfinite(dice))
         return CaseDice(tally.case_id[case], tally.volume[case], column + 1, dice[case, column])
+
+    def per_volume(self) -> VolumeDice:
+        """Return the Dice of each countable (volume, class), of the cases that :meth:`compute` last saw."""
+        tally = self._computed_tally()
+        seen, truth = (cells.pooled(tally.volume).case_dice() for cells in (tally.seen, tally.truth))
+        row, column = np.nonzero(np.isfinite(seen) | np.isfinite(truth))
+        return VolumeDice(np.unique(tally.volume)[row], column + 1, seen[row, column], truth[row, column])
 
     def _computed_tally(self) -> _Tally:
         self.compute()

@@ -1,11 +1,14 @@
 """The measured tables of the docs, from the results that finished runs left.
 
 ``python -m reports.results_table docs/results/openkbp`` reads every ``<variant>_seed<k>.json`` of a folder and prints a
-Markdown table: mean and standard deviation over seeds of the ``last`` checkpoint.
+Markdown table: mean and standard deviation over seeds of the ``last`` checkpoint. ``--baseline=supervised`` adds the
+difference of each variant's volume Dice to that one's, with a paired 95 % interval over volumes; ``--truth`` compares
+against the truth there.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import re
@@ -16,6 +19,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from metrics.means import Floats, ratio
+from metrics.paired import paired_difference
 from partial_labels.errors import InputError
 
 FILE = re.compile(r"(?P<variant>.+)_seed(?P<seed>\d+)\.json")
@@ -61,6 +68,50 @@ def markdown_table(results: Results, checkpoint: str = "last", classes: bool = F
     return "\n".join(lines)
 
 
+def differences(results: Results, baseline: str, truth: bool = False) -> str:
+    """Return a table of paired differences to a baseline; each volume's Dice is first averaged over the seeds.
+
+    Args:
+        results: Runs of each variant.
+        baseline: The variant to compare with.
+        truth: Compare against the full truth instead of what was examined.
+
+    Raises:
+        InputError: If there is no such variant, or a run does not hold the Dice of each volume.
+    """
+    if baseline not in results:
+        raise InputError(f"--baseline={baseline}: there is {', '.join(results)}")
+    keys = sorted({key for runs in results.values() for run in runs for key in cells_of(run)})
+    arrays = {variant: volume_matrix(runs, keys, truth) for variant, runs in results.items()}
+    lines = [f"| variant | gain over {baseline} | 95 % interval over volumes |", "|---|---|---|"]
+    for variant, runs in sorted(results.items(), key=lambda item: -rank(item[1], "last")):
+        if variant != baseline:
+            gain = paired_difference(arrays[variant], arrays[baseline])
+            lines.append(f"| {variant} ({len(runs)}) | {gain.mean:+.3f} | {gain.low:+.3f} to {gain.high:+.3f} |")
+    return "\n".join(lines)
+
+
+def volume_matrix(runs: Sequence[Mapping[str, Any]], keys: Sequence[tuple[str, str]], truth: bool) -> Floats:
+    """Return (volumes, classes), the mean Dice over the runs, NaN where a cell has none."""
+    volumes, classes = (sorted({key[axis] for key in keys}) for axis in (0, 1))
+    stack = np.full((len(runs), len(volumes), len(classes)), np.nan)
+    for number, run in enumerate(runs):
+        for (volume, class_id), values in cells_of(run).items():
+            value = values[int(truth)]
+            if value is not None:
+                stack[number, volumes.index(volume), classes.index(class_id)] = value
+    whole = ~np.isnan(stack)
+    matrix: Floats = ratio(np.where(whole, stack, 0).sum(axis=0), whole.sum(axis=0), whole.any(axis=0))
+    return matrix
+
+
+def cells_of(run: Mapping[str, Any]) -> dict[tuple[str, str], list[float | None]]:
+    """Return ``{(volume, class): [dice, dice_truth]}`` of a run."""
+    if not run.get("volumes"):
+        raise InputError(f"a run of seed {run.get('seed')} holds no Dice of single volumes; run it again")
+    return {(volume, class_id): pair for volume, row in run["volumes"].items() for class_id, pair in row.items()}
+
+
 def rank(runs: Sequence[Mapping[str, Any]], checkpoint: str) -> float:
     """Return the mean volume Dice of a variant."""
     return statistics.fmean(run["figures"][checkpoint]["dice_volume"] for run in runs)
@@ -77,14 +128,18 @@ def spread(values: Sequence[float]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the tables of the folders that are named."""
-    classes = "--classes" in arguments
-    folders = [argument for argument in arguments if argument != "--classes"]
-    if not folders:
-        print("usage: python -m reports.results_table FOLDER... [--classes]", file=sys.stderr)
-        return 1
+    parser = argparse.ArgumentParser(prog="python -m reports.results_table", description="Tables of finished runs.")
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="holds <variant>_seed<k>.json")
+    parser.add_argument("--classes", action="store_true", help="add the slice-wise Dice of every class")
+    parser.add_argument("--baseline", help="add the paired difference to this variant")
+    parser.add_argument("--truth", action="store_true", help="take that difference against the truth")
+    asked = parser.parse_args(arguments)
     try:
-        for folder in folders:
-            print(f"{folder}\n\n{markdown_table(read_results(Path(folder)), classes=classes)}\n")
+        for folder in asked.folders:
+            results = read_results(Path(folder))
+            print(f"{folder}\n\n{markdown_table(results, classes=asked.classes)}\n")
+            if asked.baseline:
+                print(f"{differences(results, asked.baseline, asked.truth)}\n")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import logging
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -111,9 +113,22 @@ def measure(cfg: DictConfig, data: Any, run_dir: Path, fitted: list[FittedStage]
             "val": len(data.split.val),
             "val_volumes": len(np.unique(data.opened.cases.volume_number[data.split.val])),
         },
+        "volumes": volume_dice(run_dir / "evaluation" / "last" / "volumes.csv"),
         "store": data.opened.path.name,
         "torch": torch.__version__,
     }
+
+
+def volume_dice(path: Path) -> dict[str, dict[str, list[float | None]]]:
+    """Return ``{volume: {class id: [dice, dice_truth]}}``: what a paired comparison of two runs needs."""
+    found: dict[str, dict[str, list[float | None]]] = {}
+    if path.exists():  # a report may leave the tables out
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                values = [float(row[key]) for key in ("dice", "dice_truth")]
+                cells = [None if math.isnan(value) else round(value, 4) for value in values]
+                found.setdefault(row["volume"], {})[row["class_id"]] = cells
+    return found
 
 
 def without_printing(report: DictConfig) -> DictConfig:

@@ -146,6 +146,15 @@ def test_equals_a_slow_oracle(seed, n):
     )
     assert cases.volume.tolist() == [int(batch.volume[i]) for i in cases.case_id]
 
+    volumes = metric.per_volume()
+    places = list(zip(volumes.volume.tolist(), volumes.class_id.tolist(), strict=True))
+    for pooled, values in (
+        (slow_pool(seen, batch.volume), volumes.dice),
+        (slow_pool(slow_dice(prediction, batch.truth), batch.volume), volumes.dice_truth),
+    ):
+        found = {place: value for place, value in zip(places, values, strict=True) if not math.isnan(value)}
+        assert found == {place: twice / size for place, (twice, size) in pooled.items() if size}
+
 
 def one_row(*values):
     return [[list(values)]]

@@ -14,7 +14,8 @@ def folder(tmp_path):
     for variant, values in RUNS.items():
         for seed, value in enumerate(values):
             figures = {"dice": value - 0.1, "dice_volume": value, "dice/liver": value, "dice_classes": 2.0}
-            record = {"figures": {"last": figures, "best": figures}, "steps": 2460}
+            volumes = {f"v{n}": {"1": [value + n / 100, None], "2": [value - n / 100, 0.5]} for n in range(5)}
+            record = {"figures": {"last": figures, "best": figures}, "steps": 2460, "seed": seed, "volumes": volumes}
             (tmp_path / f"{variant}_seed{seed}.json").write_text(json.dumps(record))
     return tmp_path
 
@@ -42,3 +43,13 @@ def test_a_folder_without_results_and_a_broken_file_are_named(folder, tmp_path_f
     (folder / "masked_seed1.json").write_text("{")
     assert main([str(folder)]) == 1
     assert "masked_seed1.json: no JSON" in capsys.readouterr().err
+
+
+def test_a_baseline_adds_the_paired_difference(folder, capsys):
+    assert main([str(folder), "--baseline=dice_ce"]) == 0
+    gain = statistics.fmean(RUNS["masked"]) - statistics.fmean(RUNS["dice_ce"])
+    assert f"| masked (3) | {gain:+.3f} | {gain:+.3f} to {gain:+.3f} |" in capsys.readouterr().out
+    assert main([str(folder), "--baseline=dice_ce", "--truth"]) == 0
+    assert "| masked (3) | +0.000 | +0.000 to +0.000 |" in capsys.readouterr().out
+    assert main([str(folder), "--baseline=nothing"]) == 1
+    assert "--baseline=nothing: there is dice_ce, masked" in capsys.readouterr().err
