@@ -11,9 +11,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.backbone import Backbone, PretrainedNetwork, Stem, patch_of
-from models.token_decoders import DPTTokenDecoder, TokenDecoder, UNetTokenDecoder
+from models.token_decoders import DPTTokenDecoder, UNetTokenDecoder
 
-DECODERS: Mapping[str, type[TokenDecoder]] = {"unet": UNetTokenDecoder, "dpt": DPTTokenDecoder}
+DECODERS: Mapping[str, type[UNetTokenDecoder] | type[DPTTokenDecoder]] = {
+    "unet": UNetTokenDecoder,
+    "dpt": DPTTokenDecoder,
+}
 
 
 @final
@@ -37,6 +40,7 @@ class DINOv2(PretrainedNetwork):
         decoder: ``unet`` over the last five blocks (Baharoon et al. 2024) or ``dpt`` over four (Ranftl et al. 2021).
         scale: Image sides are multiplied by this before they are cut into patches: more and smaller patches, at a cost
             that grows with its square and more. 1.75 makes 448 of 256, as in Baharoon et al.
+        width: Channels of the decoder, of ``unet`` after its first step; null for half of the tokens' and 256.
 
     Raises:
         ValueError: If an argument is out of range, files are missing, or the backbone is not plain.
@@ -55,11 +59,14 @@ class DINOv2(PretrainedNetwork):
         layer_decay: float = 1.0,
         decoder: Literal["unet", "dpt"] = "unet",
         scale: float = 1.0,
+        width: int | None = None,
     ) -> None:
         if in_channels != 1:
             raise ValueError(f"model dinov2 takes grey images, in_channels=1; {in_channels} were given")
         if scale <= 0:
             raise ValueError(f"model.scale={scale}: must be above 0")
+        if width is not None and width < 4:
+            raise ValueError(f"model.width={width}: must be 4 or more, or null")
         chosen = DECODERS[decoder]
         encoder = Backbone(
             backbone, chosen.choose, pretrained, config or {}, stem, trainable_blocks, encoder_lr, layer_decay
@@ -71,7 +78,7 @@ class DINOv2(PretrainedNetwork):
             )
         super().__init__(divisor=1, deep_supervision=False, backbone=encoder)
         self.patch, self.scale = patch_of(encoder.model.config), scale
-        self.decoder = chosen(encoder.channels[0], out_channels)
+        self.decoder = chosen(encoder.channels[0], out_channels, width)
 
     @property
     def logit_biases(self) -> Sequence[nn.Parameter]:

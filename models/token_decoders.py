@@ -66,11 +66,13 @@ class UNetTokenDecoder(TokenDecoder):
     Args:
         embedding: Channels of the tokens.
         out_channels: Logits per pixel.
+        width: Channels after the first step, which the next two halve; None for half of the tokens'.
     """
 
-    def __init__(self, embedding: int, out_channels: int) -> None:
+    def __init__(self, embedding: int, out_channels: int, width: int | None = None) -> None:
         super().__init__()
-        widths = [embedding, embedding // 2, embedding // 4, embedding // 8, out_channels]
+        width = width or embedding // 2
+        widths = [embedding, width, width // 2, width // 4, out_channels]
         self.steps = nn.ModuleList(
             TokenUpBlock(widths[step], widths[step + 1], embedding, last=step == 3) for step in range(4)
         )
@@ -121,11 +123,12 @@ class DPTTokenDecoder(TokenDecoder):
     Args:
         embedding: Channels of the tokens.
         out_channels: Logits per pixel.
-        width: Channels of the decoder; 256 in the paper.
+        width: Channels of the decoder; None for the paper's 256.
     """
 
-    def __init__(self, embedding: int, out_channels: int, width: int = 256) -> None:
+    def __init__(self, embedding: int, out_channels: int, width: int | None = None) -> None:
         super().__init__()
+        width = width or 256
         channels = [width // 4, width // 2, width, width]
         resize = [
             nn.ConvTranspose2d(channels[0], channels[0], 4, stride=4),

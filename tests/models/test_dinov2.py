@@ -33,7 +33,7 @@ def test_a_decoder_uses_every_block_that_it_asks_for(decoder):
     chosen = decoder.choose(list(range(1, 13)))
     assert list(chosen) == {UNetTokenDecoder: [8, 9, 10, 11, 12], DPTTokenDecoder: [3, 6, 9, 12]}[decoder]
     tokens = [torch.rand(2, 16, 3, 5, requires_grad=True) for _ in chosen]
-    logits = decoder(16, 4)(tokens)
+    logits = decoder(16, 4, width=8)(tokens)
     factor = {UNetTokenDecoder: 16, DPTTokenDecoder: 8}[decoder]
     assert logits.shape == (2, 4, 3 * factor, 5 * factor)
     logits.square().sum().backward()
@@ -68,6 +68,7 @@ def test_other_plain_transformers_go_too():
     ("keys", "message"),
     [
         ({"scale": 0.0}, r"model\.scale=0\.0"),
+        ({"width": 3}, r"model\.width=3"),
         ({"in_channels": 2}, "grey images"),
         ({"backbone": "resnet", "config": RESNET, "decoder": "dpt"}, "a pyramid goes with model=backbone_unet"),
     ],

@@ -22,7 +22,7 @@ SMALL = {
     "resnet": (BackboneUNet, {"backbone": "resnet", "config": RESNET, "width": 2, "deep_supervision": True}),
     "swin": (BackboneUNet, {"backbone": "swin", "config": SWIN, "width": 2, "norm": "group", "stem": "sum"}),
     "dinov2": (DINOv2, {"backbone": "dinov2", "config": VIT}),
-    "dpt": (DINOv2, {"backbone": "dinov2", "config": VIT, "decoder": "dpt", "stem": "sum"}),
+    "dpt": (DINOv2, {"backbone": "dinov2", "config": VIT, "decoder": "dpt", "stem": "sum", "width": 8}),
 }
 LEVELS = {"nnunet": 4, "resnet": 5}
 networks = pytest.mark.parametrize("name", SMALL)
@@ -73,9 +73,10 @@ def test_logits_of_every_level_start_from_the_bias(name):
 
 
 @networks
-def test_bf16_autocast_stays_finite(name):
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_stays_finite(name, dtype):
     network = small(name)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=dtype):
         logits = levels(network, 255 * torch.rand(2, 1, 64, 64))
     sum(level.float().square().mean() for level in logits).backward()
     assert all(level.isfinite().all() for level in logits)
@@ -92,7 +93,7 @@ def test_eval_network_exports(name):
 
 @pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.filterwarnings("ignore")  # of the compiler, about the libraries' code
-@networks
+@pytest.mark.parametrize("name", ["nnunet", "swin_unetr", "resnet", "dinov2"])
 def test_a_compiled_network_gives_the_same(name):
     network = small(name).eval()
     image = torch.rand(2, 1, 64, 64)

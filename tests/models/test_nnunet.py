@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from models.nnunet import NNUNet, plan
+from tests.configs import composed
 
 
 def parameters(network: torch.nn.Module) -> int:
@@ -70,3 +71,12 @@ def test_arguments_out_of_range_are_refused(keys, message):
 def test_a_size_that_the_stages_do_not_divide_is_refused():
     with pytest.raises(ValueError, match=r"nnunet takes sides that 16 divides, 32 or more.*set data\.image_size=96"):
         NNUNet(1, 3, 100, width=2).check_size(100, 100)
+
+
+def test_the_experiment_is_the_published_recipe(tmp_path):
+    run = composed(tmp_path, "experiment=nnunet", "data.image_size=128")
+    assert (run.optimizer.lr, run.optimizer.momentum, run.optimizer.weight_decay) == (1e-2, 0.99, 3e-5)
+    assert run.optimizer.nesterov
+    assert (run.trainer.max_epochs, run.data.steps_per_epoch, run.trainer.gradient_clip) == (1000, 250, 12.0)
+    assert (run.loss.deep_supervision_decay, run.loss.skip_coarsest) == (0.5, True)
+    assert (run.model._target_, run.model.image_size, run.model.deep_supervision) == ("models.nnunet.NNUNet", 128, True)
