@@ -73,14 +73,8 @@ class Backbone(nn.Module):
             raise ValueError(f"model.backbone={name}: has no weights; name some, or set model.pretrained=false")
         self.model = build(name, levels, pretrained, config)
         self.standalone_keys = standalone(self.model.config)
-        mean, std = statistics_of(name) if pretrained else ([0.0], [1.0])
         self.input_statistics = (0.0, 1.0) if pretrained else None
-        channels = int(self.model.config.num_channels)
-        if stem == "sum":
-            sum_stem(self.model)
-            mean, std, channels = [sum(mean) / len(mean)], [sum(std) / len(std)], 1
-        self.register_buffer("mean", torch.tensor(mean)[:, None, None].expand(channels, 1, 1).clone())
-        self.register_buffer("std", torch.tensor(std)[:, None, None].expand(channels, 1, 1).clone())
+        self._normalise_by(*(statistics_of(name) if pretrained else ([0.0], [1.0])), stem)
         self._probe(name)
         depths = depths_of(self.model)
         top = max(depths.values())
@@ -108,6 +102,15 @@ class Backbone(nn.Module):
                 module.eval()
         return self
 
+    def _normalise_by(self, mean: Sequence[float], std: Sequence[float], stem: Stem) -> None:
+        channels = int(self.model.config.num_channels)
+        if stem == "sum":
+            sum_stem(self.model)
+            mean, std, channels = [sum(mean) / len(mean)], [sum(std) / len(std)], 1
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None].expand(channels, 1, 1).clone())
+        self.register_buffer("std", torch.tensor(std)[:, None, None].expand(channels, 1, 1).clone())
+
+    @torch.enable_grad()
     def _probe(self, name: str) -> None:
         """Run once on a small image: measure strides, and let parameters rest that no feature depends on."""
         patch = patch_of(self.model.config)

@@ -211,7 +211,8 @@ def test_learning_rates_fall_with_the_depth():
 
 
 def test_parameters_that_no_feature_depends_on_rest():
-    network = DINOv2(1, 3, "dinov2", pretrained=False, config=VIT)
+    with torch.no_grad():  # as whoever loads a network to predict may have it
+        network = DINOv2(1, 3, "dinov2", pretrained=False, config=VIT)
     assert [name for name, p in network.named_parameters() if not p.requires_grad] == [
         "encoder.model.embeddings.mask_token"
     ]
