@@ -60,7 +60,7 @@ class SegmentationModule(pl.LightningModule, ABC):
         network: SegmentationNetwork,
         head: Head,
         loss: WeightedSum,
-        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer],
         schedule: Schedule,
         classes: ClassTable,
         mean: float,
@@ -143,7 +143,11 @@ class SegmentationModule(pl.LightningModule, ABC):
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer over what can be trained, and its schedule over the stage's steps."""
-        optimizer = self.make_optimizer(parameter for parameter in self.parameters() if parameter.requires_grad)
+        others = [p for name, p in self.named_parameters() if p.requires_grad and not name.startswith("student.")]
+        groups = self.student.network.parameter_groups()
+        optimizer = self.make_optimizer([*groups, {"params": others}] if others else groups)
+        for group in optimizer.param_groups:
+            group["lr"] *= group.get("lr_scale", 1.0)
         self.total_steps = int(self.trainer.estimated_stepping_batches)
         schedule = self.schedule.build(optimizer, self.total_steps, self.monitor)
         return {"optimizer": optimizer, "lr_scheduler": schedule}

@@ -55,13 +55,12 @@ class KeepConfig(Callback):
     """Puts the run's configuration into every checkpoint, as plain values that load without trusting the file."""
 
     def __init__(self, config: DictConfig) -> None:
-        self.config = OmegaConf.to_container(config, resolve=True)
+        self.config: Any = OmegaConf.to_container(config, resolve=True)
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        """Add the configuration."""
-        checkpoint["config"] = self.config
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """Add the configuration, with what builds the network without files that lie elsewhere."""
+        model = {**self.config["model"], **pl_module.student.network.standalone_keys}
+        checkpoint["config"] = {**self.config, "model": model}
 
 
 class ContinuousAxis(Callback):

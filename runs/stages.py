@@ -175,7 +175,7 @@ def build_module(cfg: DictConfig, stage: DictConfig, data: Any) -> Any:
     except ValueError as error:
         raise InputError(str(error)) from error
     network.set_bias(head.initial_logits(len(store.classes)))
-    mean, std = data.intensity_statistics()
+    mean, std = network.input_statistics or data.intensity_statistics()
     return build(
         stage.module,
         network=network,
