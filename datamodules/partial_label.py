@@ -20,12 +20,13 @@ from augment.views import WeakView
 from datamodules.build import open_or_build
 from datamodules.dataset import Drawn, EvaluationDataset, ResidentCases, TrainingCases, TrainingDataset, mean_and_std
 from datamodules.fit import to_native
-from datamodules.labeled_subset import ShownLabels, has_labels, hide_classes, select_labeled, show
+from datamodules.labeled_subset import ShownLabels, hide_classes, select_labeled, show
+from datamodules.pools import TrainingPools
 from datamodules.presence import present_cells
 from datamodules.sampler import Stream, StreamSampler, rare_class_weights
 from datamodules.sources.base import Source
 from datamodules.splits import PARTS, Split, make_split
-from partial_labels.batch import UNKNOWN, PartialLabelBatch, ValidationBatch
+from partial_labels.batch import PartialLabelBatch, ValidationBatch
 from partial_labels.case_store import CaseStore
 from partial_labels.errors import InputError
 from partial_labels.pseudo_store import PseudoRound
@@ -145,8 +146,8 @@ class PartialLabelDataModule(pl.LightningDataModule):
         self.split = self._draw_split(store) if split_file is None else Split.read(split_file, store.cases)
         train = self.split.train
         self.shown = self._shown_labels(store, train)
-        labeled = has_labels(self.shown.status[train])
-        self.labeled, self.unlabeled = train[labeled], train[~labeled]
+        self.pools = TrainingPools(store.header.name, train, self.shown.status)
+        self.labeled, self.unlabeled = self.pools.labeled, self.pools.unlabeled
         self.cases = TrainingCases(store, self.shown)
         self.mirror = MirrorRule(store.header.left_right_axis, store.classes.mirror)
         if self.weak is not None:
@@ -179,63 +180,26 @@ class PartialLabelDataModule(pl.LightningDataModule):
             store.status, hide_classes(store.cases, status, labeled, self.hide_classes_fraction, self.split_seed)
         )
 
-    def check_streams(self, streams: Sequence[str], pseudo: bool, complete: bool) -> None:
-        """Refuse streams that can only be empty, before anything is trained.
-
-        Args:
-            streams: Of ``labeled``, ``pseudo_labeled`` and ``unlabeled``.
-            pseudo: Whether a teacher will have labeled cases.
-            complete: Whether it also fills the unexamined classes of labeled cases.
-
-        Raises:
-            InputError: If a name is unknown, or nothing is open in any of the cases.
-        """
-        unknown = [name for name in streams if name not in self.batch_sizes]
-        if unknown or not streams:
-            raise InputError(f"streams={list(streams)}: choose from {', '.join(self.batch_sizes)}")
-        if "pseudo_labeled" in streams and not pseudo:
-            raise InputError("streams: pseudo_labeled needs a stage of its own before it; name it as pseudo=")
-        completes = self.has_open_cells and (complete or ("unlabeled" in streams and not pseudo))
-        if set(streams) != {"labeled"} and not len(self.unlabeled) and not completes:
-            advice = ", or pseudo.complete_labeled=true" if pseudo and self.has_open_cells else ""
-            raise InputError(
-                f"{self.opened.header.name}: no training case is unlabeled; set data.labeled_groups= or "
-                f"data.labeled_first={advice}, or ssl=supervised"
-            )
-
     def begin_stage(self, streams: Sequence[str], pseudo_round: PseudoRound | None = None) -> None:
         """Say what the next fit draws from; a stream without a case is left out, with a warning.
 
         Args:
             streams: Of ``labeled``, ``pseudo_labeled`` and ``unlabeled``, in the order of their rows.
-            pseudo_round: What a teacher filled in. Unlabeled cases of which it accepted anything are the
-                pseudo-labeled ones; labeled cases that it completed are drawn completed.
+            pseudo_round: What a teacher filled in. Pseudo-labeled cases are drawn with it, and so are the
+                labeled cases that it completed.
 
         Raises:
             InputError: If no stream has a case.
         """
         self.pseudo_round, self.resident = pseudo_round, None
         self.cases = TrainingCases(self.opened, self.shown, pseudo_round)
-        self.streams = tuple(name for name in streams if len(self.pool(name)))
+        self.any_open_labeled = len(self.pools.open_labeled) > 0
+        self.streams = tuple(name for name in streams if len(self.pools.of_stream(name, pseudo_round)))
         name = self.opened.header.name
         if not self.streams:
             raise InputError(f"{name}: no training case is {' or '.join(streams)}; loosen pseudo.filters")
         for missing in set(streams) - set(self.streams):
             log.warning("%s: no training case is %s; this stage goes on without", name, missing)
-
-    def pool(self, stream: str) -> Ids:
-        """Return the training cases that a stream draws from."""
-        if stream != "pseudo_labeled":
-            cases: Ids = {"labeled": self.labeled, "unlabeled": self.unlabeled}[stream]
-            return cases
-        if self.pseudo_round is None:
-            return self.unlabeled[:0]
-        return np.intersect1d(self.unlabeled, self.pseudo_round.case_ids[self.pseudo_round.accepted])
-
-    @property
-    def has_open_cells(self) -> bool:
-        """Whether a class of a labeled training case is unknown."""
-        return bool((self.shown.status[self.labeled] == UNKNOWN).any())
 
     @property
     def steps_per_epoch(self) -> int:
@@ -279,7 +243,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
         streams = [
             Stream(
                 name,
-                self.pool(name),
+                self.pools.of_stream(name, self.pseudo_round),
                 self.batch_sizes[name],
                 weights=weights if name == "labeled" else None,
                 completed=self.pseudo_round is not None and name != "unlabeled",
@@ -292,7 +256,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
     @property
     def first_open_row(self) -> int:
         """First row of this process's batches that can hold an unknown cell."""
-        return 0 if self.has_open_cells else self.labeled_rows
+        return 0 if self.any_open_labeled else self.labeled_rows
 
     @property
     def labeled_rows(self) -> int:
@@ -321,9 +285,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
         Args:
             complete_labeled: Whether labeled cases with an unknown class come too.
         """
-        ids = self.unlabeled
-        if complete_labeled:
-            ids = np.union1d(ids, self.labeled[(self.shown.status[self.labeled] == UNKNOWN).any(axis=1)])
+        ids = self.pools.to_fill(complete_labeled)
         shown = TrainingCases(self.opened, self.shown)
         return self._loader(EvaluationDataset(self.opened, ids, self.val_batch_size, shown), self.num_workers)
 

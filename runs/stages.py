@@ -46,7 +46,7 @@ def rehearse(cfg: DictConfig, data: Any, run_dir: Path) -> None:
     """
     check_stages(cfg)
     for stage, epochs in zip(cfg.ssl.stages, epochs_of(cfg), strict=True):
-        data.check_streams(list(stage.streams), pseudo=stage.pseudo is not None, complete=cfg.pseudo.complete_labeled)
+        data.pools.check(list(stage.streams), stage.pseudo is not None, cfg.pseudo.complete_labeled)
         module = build_module(cfg, stage, data)
         try:
             module.make_optimizer(module.parameters())

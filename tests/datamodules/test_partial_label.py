@@ -96,14 +96,16 @@ def without_unlabeled(folder):
 
 def test_streams_that_can_only_be_empty_are_refused(slices_folder, tmp_path):
     module = made(without_unlabeled(slices_folder), tmp_path)
-    module.check_streams(["labeled", "unlabeled"], pseudo=False, complete=False)  # labeled cases have unknown classes
-    module.check_streams(["labeled", "pseudo_labeled"], pseudo=True, complete=True)
+    module.pools.check(
+        ["labeled", "unlabeled"], pseudo=False, complete_labeled=False
+    )  # labeled cases have unknown classes
+    module.pools.check(["labeled", "pseudo_labeled"], pseudo=True, complete_labeled=True)
     with pytest.raises(InputError, match=r"no training case is unlabeled; set data\.labeled_groups=.*complete_labeled"):
-        module.check_streams(["labeled", "pseudo_labeled"], pseudo=True, complete=False)
+        module.pools.check(["labeled", "pseudo_labeled"], pseudo=True, complete_labeled=False)
     with pytest.raises(InputError, match=r"streams=\['labelled'\]: choose from labeled, pseudo_labeled, unlabeled"):
-        module.check_streams(["labelled"], pseudo=False, complete=False)
+        module.pools.check(["labelled"], pseudo=False, complete_labeled=False)
     with pytest.raises(InputError, match="pseudo_labeled needs a stage of its own before it"):
-        module.check_streams(["pseudo_labeled"], pseudo=False, complete=False)
+        module.pools.check(["pseudo_labeled"], pseudo=False, complete_labeled=False)
 
 
 def test_a_stream_without_a_case_is_left_out_with_a_warning(slices_folder, tmp_path, caplog):

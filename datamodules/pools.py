@@ -1,0 +1,92 @@
+"""The training cases, by what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.labeled_subset import has_labels
+from partial_labels.batch import UNKNOWN
+from partial_labels.errors import InputError
+from partial_labels.pseudo_store import PseudoRound
+
+Ids = NDArray[np.int64]
+STREAMS = ("labeled", "pseudo_labeled", "unlabeled")
+"""What a stage's batches can be drawn from."""
+
+
+@dataclass(frozen=True)
+class TrainingPools:
+    """The training cases of one split.
+
+    Args:
+        name: The data set, for messages.
+        train: Ids of the training cases.
+        status: (N, C) status of every case of the store, as training is shown it.
+    """
+
+    name: str
+    train: Ids
+    status: NDArray[np.uint8]
+
+    @property
+    def labeled(self) -> Ids:
+        """Cases of which a human examined at least one class."""
+        return self.train[has_labels(self.status[self.train])]
+
+    @property
+    def unlabeled(self) -> Ids:
+        """Cases of which nothing is known."""
+        return self.train[~has_labels(self.status[self.train])]
+
+    @property
+    def open_labeled(self) -> Ids:
+        """Labeled cases with a class that nobody examined."""
+        labeled = self.labeled
+        return labeled[(self.status[labeled] == UNKNOWN).any(axis=1)]
+
+    def to_fill(self, complete_labeled: bool) -> Ids:
+        """Return the cases that a teacher may fill: the unlabeled ones and, if asked, the open labeled ones."""
+        ids: Ids = np.union1d(self.unlabeled, self.open_labeled) if complete_labeled else self.unlabeled
+        return ids
+
+    def of_stream(self, stream: str, pseudo_round: PseudoRound | None) -> Ids:
+        """Return the cases that a stream draws from.
+
+        Pseudo-labeled cases are the unlabeled ones of which the round accepted anything; they stay unlabeled ones too.
+        """
+        if stream == "labeled":
+            return self.labeled
+        if stream == "unlabeled":
+            return self.unlabeled
+        if pseudo_round is None:
+            return self.train[:0]
+        return np.intersect1d(self.unlabeled, pseudo_round.case_ids[pseudo_round.accepted])
+
+    def check(self, streams: Sequence[str], pseudo: bool, complete_labeled: bool) -> None:
+        """Refuse streams that can only be empty, before anything is trained.
+
+        Args:
+            streams: Of ``STREAMS``.
+            pseudo: Whether a teacher will have labeled cases.
+            complete_labeled: Whether it also fills open labeled cases.
+
+        Raises:
+            InputError: If a name is unknown, or there is nothing but known cells to learn from.
+        """
+        if not streams or not set(streams) <= set(STREAMS):
+            raise InputError(f"streams={list(streams)}: choose from {', '.join(STREAMS)}")
+        if "pseudo_labeled" in streams and not pseudo:
+            raise InputError("streams: pseudo_labeled needs a stage of its own before it; name it as pseudo=")
+        if set(streams) == {"labeled"} or len(self.unlabeled):
+            return
+        anything_open = len(self.open_labeled) > 0
+        if not anything_open or (pseudo and not complete_labeled):
+            advice = ", or pseudo.complete_labeled=true" if anything_open else ""
+            raise InputError(
+                f"{self.name}: no training case is unlabeled; set data.labeled_groups= or data.labeled_first={advice}, "
+                "or ssl=supervised"
+            )
