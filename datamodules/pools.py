@@ -46,7 +46,8 @@ class TrainingPools:
     def open_labeled(self) -> Ids:
         """Labeled cases with a class that nobody examined."""
         labeled = self.labeled
-        return labeled[(self.status[labeled] == UNKNOWN).any(axis=1)]
+        cases: Ids = labeled[(self.status[labeled] == UNKNOWN).any(axis=1)]
+        return cases
 
     def to_fill(self, complete_labeled: bool) -> Ids:
         """Return the cases that a teacher may fill: the unlabeled ones and, if asked, the open labeled ones."""
