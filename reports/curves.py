@@ -99,12 +99,13 @@ def _stages(metrics_csv: Path) -> list[list[dict[str, float]]]:
 
 
 def loss_curves(curves: Mapping[str, Curve]) -> dict[str, Curve]:
-    """Return the training losses by their short names, the sum first.
+    """Return the training losses by their short names, the sum first; weights of losses are none.
 
     Of a loss logged both per step and per epoch the latter is taken; one that is zero throughout, or the same as one
     before it (the supervised part where there is no other), is left out.
     """
-    found = {key.removeprefix("train/"): curve for key, curve in curves.items() if key.startswith("train/")}
+    logged = {key.removeprefix("train/"): curve for key, curve in curves.items() if key.startswith("train/")}
+    found = {name: curve for name, curve in logged.items() if not name.endswith("_weight")}
     doubled = {name for name in found if name.endswith("_step") and name.removesuffix("_step") + "_epoch" in found}
     named = {name.removesuffix("_epoch"): curve for name, curve in found.items() if name not in doubled}
     kept: dict[str, Curve] = {}
