@@ -59,7 +59,8 @@ class SSL:
     Args:
         name: The strategy.
         stages: Its stages.
-        decay: Largest decay of a mean teacher; null, as below, where the strategy has no such thing.
+        fractions: Their shares of ``trainer.max_epochs``, in order; null, as below, where the strategy has no such thing.
+        decay: Largest decay of a mean teacher.
         unsupervised_weight: What the weight of the consistency term grows to.
         rampup_fraction: Share of a stage's steps in which it grows.
         monitored: Which network is ``val/``: ``student`` or ``teacher``.
@@ -67,6 +68,7 @@ class SSL:
 
     name: str = MISSING
     stages: list[Stage] = field(default_factory=list)
+    fractions: list[float] | None = None
     decay: float | None = None
     unsupervised_weight: float | None = None
     rampup_fraction: float | None = None

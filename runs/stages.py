@@ -68,7 +68,7 @@ def check_stages(cfg: DictConfig) -> None:
         raise InputError("ssl.stages is empty: name at least one stage")
     text = OmegaConf.to_yaml(cfg.ssl.stages)
     for key, value in cfg.ssl.items():
-        if key not in ("name", "stages") and value is not None and f"${{ssl.{key}}}" not in text:
+        if key not in ("name", "stages") and value is not None and f"${{ssl.{key}" not in text:
             raise InputError(f"ssl.{key}={value}: ssl={cfg.ssl.name} has no {key}")
     earlier: list[str] = []
     for stage in cfg.ssl.stages:
