@@ -46,7 +46,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         save_config(cfg, run_dir)
         data.split.write(run_dir / "split.csv", data.opened.cases, data.labeled)
         seed_everything(cfg.seed)
-        fitted = fit_stages(cfg, data, run_dir, [build(node) for node in cfg.logger.values()])
+        with finishing_wandb():
+            fitted = fit_stages(cfg, data, run_dir, [build(node) for node in cfg.logger.values()])
         results = measure(cfg, data, run_dir, fitted)
         write_json(run_dir / "results.json", results)
     if cfg.paths.record:
@@ -76,6 +77,19 @@ def claimed(run_dir: Path) -> Iterator[None]:
         for path in [*folder.glob("*/"), folder]:
             with suppress(OSError):
                 path.rmdir()  # only where it is empty
+
+
+@contextmanager
+def finishing_wandb() -> Iterator[None]:
+    """End the W&B run that a fit began, with its exit code; left open, it would take in the next job of a sweep."""
+    failed = 1
+    try:
+        yield
+        failed = 0
+    finally:
+        wandb: Any = sys.modules.get("wandb")  # importing it takes a second that other loggers need not wait
+        if wandb is not None and wandb.run is not None:
+            wandb.finish(exit_code=failed)
 
 
 def save_config(cfg: DictConfig, run_dir: Path) -> None:

@@ -125,6 +125,19 @@ def test_the_same_seed_gives_the_same_weights(slices_folder, tmp_path):
     assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_each_run_has_a_wandb_run_of_its_own_which_is_finished(slices_folder, tmp_path):
+    import wandb
+
+    folders = []
+    for name in ("one", "two"):
+        cfg = small_run(slices_folder, "logger=wandb", "trainer.max_epochs=1", root=tmp_path / name)
+        train(cfg)
+        assert wandb.run is None
+        folders += sorted((Path(cfg.paths.run) / "wandb").glob("offline-run-*/*.wandb"))
+    assert len(folders) == 2
+
+
 def test_a_network_learns_the_small_cases(slices_folder):
     results = train(small_run(slices_folder, "trainer.max_epochs=100", "model.width=8", "augment=none"))
     assert results["figures"]["last"]["dice"] > 0.6
