@@ -273,7 +273,7 @@ def test_a_wrong_download_is_refused(
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        ("sed=1", ("sed: the config has no such key", "did you mean seed?")),
+        ("sed=1", ("sed: the config has no such key", "did you mean seed")),
         ("trainer.max_epoch=3", ("trainer.max_epoch: the config has no such key", "did you mean max_epochs?")),
         ("paths.cash=x", ("paths.cash: the config has no such key", "did you mean cache?")),
         ("seed=many", ("seed: Value 'many'", "Integer")),
