@@ -68,7 +68,11 @@ def draw_panels(panels: Sequence[Panel], classes: ClassTable, output: Path) -> P
     for panel, height in zip(panels, heights, strict=True):
         _draw_row(sheet, y, panel, classes, titles)
         y += CAPTION + height
-    _draw_legend(sheet, present, classes, columns)
+    keys = [
+        Patch(facecolor="#8a8f94", edgecolor=GRID, hatch="/////", label="there, but not examined"),
+        Patch(facecolor=PAPER, edgecolor=INK, linewidth=1.6, label="predicted, not examined"),
+    ]
+    draw_legend(sheet, present, classes, keys, columns)
     return sheet.save(output)
 
 
@@ -144,12 +148,9 @@ def _draw_row(sheet: Sheet, y: float, panel: Panel, classes: ClassTable, titles:
             axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center", color=PAPER, fontsize=TEXT)
 
 
-def _draw_legend(sheet: Sheet, present: Sequence[int], classes: ClassTable, columns: int) -> None:
+def draw_legend(sheet: Sheet, present: Sequence[int], classes: ClassTable, keys: Sequence[Patch], columns: int) -> None:
+    """Draw the colours of the classes that are there, and what other marks mean, at the foot of a sheet."""
     swatches = [Patch(color=[c / 255 for c in classes.colors[i]], label=plain(classes.names[i])) for i in present]
-    keys = [
-        Patch(facecolor="#8a8f94", edgecolor=GRID, hatch="/////", label="there, but not examined"),
-        Patch(facecolor=PAPER, edgecolor=INK, linewidth=1.6, label="predicted, not examined"),
-    ]
     sheet.figure.legend(
         handles=[*swatches, *keys],
         loc="lower left",

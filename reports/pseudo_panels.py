@@ -13,10 +13,10 @@ from matplotlib.patches import Patch
 from partial_labels.batch import IGNORE, TEACHER, UNKNOWN, UNSURE
 from partial_labels.classes import ClassTable
 from reports.canvas import Canvas, ids_in
-from reports.panels import CAPTION, CELL, GAP, HEADER, LINE, MARGIN, paint
+from reports.panels import CAPTION, CELL, GAP, HEADER, LINE, MARGIN, draw_legend, paint
 from reports.sheet import Sheet
-from reports.style import GRID, INK, MUTED, PAPER, SMALL, TEXT
-from reports.wording import listed, plain
+from reports.style import GRID, MUTED, PAPER, SMALL, TEXT
+from reports.wording import listed
 
 GROUP = 0.32
 """Inches above the first row of a group."""
@@ -68,7 +68,11 @@ def draw_pseudo_panels(groups: Mapping[str, Sequence[PseudoPanel]], classes: Cla
         y += GROUP
         for panel in group:
             y = _draw_row(sheet, y, panel, classes, len(titles))
-    _draw_legend(sheet, present, classes, columns)
+    keys = [
+        Patch(facecolor="#8a8f94", edgecolor=GRID, hatch="/////", label="unsure: not learnt from"),
+        Patch(facecolor="#8a8f94", edgecolor="#ffffff", linewidth=1.6, label="white edge: the teacher's"),
+    ]
+    draw_legend(sheet, present, classes, keys, columns)
     return sheet.save(output)
 
 
@@ -117,23 +121,3 @@ def unknown_classes(status: UInt8[np.ndarray, " C"], classes: ClassTable, length
     if len(names) == len(classes) - 1:
         return "rejected: every class stays unknown"
     return "still unknown: " + listed(names, length - len("still unknown: "))
-
-
-def _draw_legend(sheet: Sheet, present: Sequence[int], classes: ClassTable, columns: int) -> None:
-    swatches = [Patch(color=[c / 255 for c in classes.colors[i]], label=plain(classes.names[i])) for i in present]
-    keys = [
-        Patch(facecolor="#8a8f94", edgecolor=GRID, hatch="/////", label="unsure: not learnt from"),
-        Patch(facecolor="#8a8f94", edgecolor="#ffffff", linewidth=1.6, label="white edge: the teacher's"),
-    ]
-    sheet.figure.legend(
-        handles=[*swatches, *keys],
-        loc="lower left",
-        bbox_to_anchor=(MARGIN / 2 / sheet.width, MARGIN / 2 / sheet.height),
-        ncols=columns,
-        fontsize=SMALL,
-        frameon=False,
-        labelcolor=INK,
-        handlelength=1.4,
-        columnspacing=1.2,
-        labelspacing=0.5,
-    )
