@@ -200,7 +200,7 @@ def _crossing(vectors: NDArray[np.float32], part: Parts, similarity: float) -> t
 
 
 def _report(store: CaseStore, split: Split, shown: NDArray[np.bool_]) -> None:
-    """Refuse an empty part; warn of pairs and groups that cross, and of classes that have no case."""
+    """Refuse an empty part and a class that nobody examined; warn of what crosses, and of classes never shown."""
     name = store.header.name
     sizes = [f"{len(getattr(split, part))} {part}" for part in PARTS]
     logger.info("%s: %s cases, %d near-duplicate clusters", name, ", ".join(sizes), len(np.unique(split.cluster)))
@@ -209,6 +209,13 @@ def _report(store: CaseStore, split: Split, shown: NDArray[np.bool_]) -> None:
             raise InputError(f"{name}: no {part} case; check the split column of the source, or leave it empty")
         if not shown[getattr(split, part), 1:].any():
             raise InputError(f"{name}: no {part} case shows any class; check the labels and the examined lists")
+    unseen = np.flatnonzero(~(store.status[:, 1:] == HUMAN).any(axis=0))
+    if len(unseen):
+        names = ", ".join(store.classes.foreground[i] for i in unseen)
+        raise InputError(
+            f"{name}: no case is examined for {names}; take the class out of the class table (classes.json), or put "
+            "its id into the examined lists"
+        )
     if split.crossing:
         pairs = [f"{store.cases[a].name} ~ {store.cases[b].name}" for a, b in split.crossing]
         logger.warning("%s: the source's split cuts %d near-duplicate pairs: %s", name, len(pairs), some(pairs))
@@ -219,8 +226,8 @@ def _report(store: CaseStore, split: Split, shown: NDArray[np.bool_]) -> None:
     for part in ("train", "val"):
         missing = np.flatnonzero(~shown[getattr(split, part), 1:].any(axis=0))
         if len(missing):
-            names = [store.classes.foreground[i] for i in missing]
-            logger.warning("%s: no %s case shows %d of the classes: %s", name, part, len(names), ", ".join(names))
+            listed = ", ".join(store.classes.foreground[i] for i in missing)
+            logger.warning("%s: no %s case shows %d of the classes: %s", name, part, len(missing), listed)
 
 
 def some(names: list[str]) -> str:

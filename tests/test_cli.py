@@ -322,12 +322,12 @@ def test_a_page_that_cannot_be_written_is_refused(command: Run, slices_folder: P
     assert_refused(command("prepare", "data=slices", *small), IMAGE, "restore the file", folder=tmp_path)
 
 
-def test_a_class_without_a_case_is_said_and_left_out(command: Run, slices_folder: Path) -> None:
+def test_a_class_without_a_case_is_refused(command: Run, slices_folder: Path, tmp_path: Path) -> None:
     names = {"1": "liver", "2": "kidney_left", "3": "kidney_right", "4": "spleen"}
     (slices_folder / "classes.json").write_text(json.dumps(names))
     small = ("data.image_size=32", "data.batch_size=4", "data.similarity=1.0")
     answer = command("prepare", "data=slices", f"data.root={slices_folder}", *small)
-    assert answer.code == 0 and "no train case shows 1 of the classes: spleen" in answer.out
+    assert_refused(answer, "no case is examined for spleen", "take the class out", "classes.json", folder=tmp_path)
 
 
 def with_weights(change: Callable[[dict[str, Any]], Any]) -> Damage:

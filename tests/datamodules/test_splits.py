@@ -135,7 +135,10 @@ def test_a_class_without_a_case_is_named_and_only_examined_cells_count(caplog):
         make_split(store)
     assert "no train case shows 1 of the classes: spleen" in caplog.text
     assert "no val case shows 1 of the classes: spleen" in caplog.text
-    store.status[:] = 0
+    store.status[:, 2] = 0
+    with pytest.raises(InputError, match=r"no case is examined for spleen; take the class out of the class table"):
+        make_split(store)
+    store.labels[:] = 0
     with pytest.raises(InputError, match="no train case shows any class"):
         make_split(store)
 
