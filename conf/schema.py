@@ -59,7 +59,7 @@ class SSL:
     Args:
         name: The strategy.
         stages: Its stages.
-        fractions: Their shares of ``trainer.max_epochs``, in order; null, as below, where the strategy has no such thing.
+        fractions: Their shares of ``trainer.max_epochs``, in order; null, as below, where a strategy has no such thing.
         decay: Largest decay of a mean teacher.
         unsupervised_weight: What the weight of the consistency term grows to.
         rampup_fraction: Share of a stage's steps in which it grows.
