@@ -45,7 +45,7 @@ class GuidedModule(SegmentationModule, ABC):
     def unsupervised_loss(self, batch: PartialLabelBatch, logits: Outputs) -> Float[Tensor, ""]:
         """Return the distance of the two networks over the rows that can hold anything unknown."""
         first: int = self.data.first_open_row
-        if first >= len(batch.image):
+        if first >= len(batch.image) or not self.largest_weight:
             return batch.image.new_zeros(())
         batch = PartialLabelBatch(*(field[first:] for field in batch))
         student = logits[first:] if isinstance(logits, Tensor) else [level[first:] for level in logits]
