@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,15 +39,6 @@ class FittedStage:
         """Declare the stage finished, in one rename."""
         record = asdict(self) | {"last": self.last.name, "best": self.best.name}
         write_json(folder / "stage.json", record)
-
-    @classmethod
-    def read(cls, folder: Path) -> FittedStage | None:
-        """Return the stage of a folder, or None where it is not finished."""
-        path = folder / "stage.json"
-        if not path.exists():
-            return None
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**record | {"last": folder / record["last"], "best": folder / record["best"]})
 
 
 class KeepConfig(Callback):

@@ -92,18 +92,18 @@ def epochs_of(cfg: DictConfig) -> list[int]:
         raise InputError(f"trainer.max_epochs={total}: must be at least {len(cfg.ssl.stages)}, one for each stage")
     ends = [0]
     begun = 0.0
-    for stage in cfg.ssl.stages:
+    for left, stage in zip(reversed(range(len(cfg.ssl.stages))), cfg.ssl.stages, strict=True):
         begun += stage.fraction
         if not 0 < stage.fraction <= 1 or begun > 1 + 1e-6:
             raise InputError(
                 f"ssl stage {stage.name}: fraction={stage.fraction}: must lie in (0, 1], all together in 1"
             )
-        ends.append(max(ends[-1] + 1, round(begun * total)))
+        ends.append(min(max(ends[-1] + 1, round(begun * total)), total - left))  # one is left for each that follows
     return [end - start for start, end in itertools.pairwise(ends)]
 
 
 def fit_stages(cfg: DictConfig, data: Any, run_dir: Path, loggers: Sequence[Logger]) -> list[FittedStage]:
-    """Fit every stage of ``cfg.ssl`` that is not finished.
+    """Fit every stage of ``cfg.ssl``, and declare each finished.
 
     Args:
         cfg: The composed configuration.
@@ -114,9 +114,8 @@ def fit_stages(cfg: DictConfig, data: Any, run_dir: Path, loggers: Sequence[Logg
     fitted: list[FittedStage] = []
     for stage, epochs in zip(cfg.ssl.stages, epochs_of(cfg), strict=True):
         folder = run_dir / "checkpoints" / stage.name
-        finished = FittedStage.read(folder) or fit_stage(cfg, stage, epochs, data, run_dir, loggers, fitted)
-        finished.write(folder)
-        fitted.append(finished)
+        fitted.append(fit_stage(cfg, stage, epochs, data, run_dir, loggers, fitted))
+        fitted[-1].write(folder)
     return fitted
 
 
@@ -220,7 +219,7 @@ def build_trainer(
     best = ModelCheckpoint(filename="best", monitor=cfg.monitor, mode="max", save_top_k=1, **common)
     last = ModelCheckpoint(filename="last", save_top_k=1, save_on_train_epoch_end=True, **common)
     callbacks = [build(node) for node in cfg.callbacks.values() if node is not None]
-    callbacks += [build_writer(node, run_dir / "pseudo" / stage.name) for node in stage.callbacks.values()]
+    callbacks += [build_writer(node, run_dir / "pseudo" / stage.name) for node in stage.callbacks.values() if node]
     axis = ContinuousAxis(sum(one.epochs for one in earlier), sum(one.steps for one in earlier))
     trainer: pl.Trainer = build(
         cfg.trainer,

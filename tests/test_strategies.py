@@ -13,6 +13,7 @@ from partial_labels.batch import HUMAN, TEACHER, UNKNOWN, UNSURE
 from partial_labels.errors import InputError
 from partial_labels.pseudo_store import PseudoRound
 from reports.run_page import write_run_page
+from runs.stages import epochs_of
 from runs.training import train
 from tests.configs import small_run
 
@@ -155,6 +156,17 @@ def test_wrong_options_are_one_line(slices_folder, overrides, message):
     with pytest.raises(InputError) as caught:
         train(small_run(slices_folder, *overrides))
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("fractions", ["[0.98,0.01,0.01]", "[0.01,0.01,0.98]"])
+def test_the_stages_never_take_more_epochs_than_the_run_has(slices_folder, fractions):
+    cfg = small_run(slices_folder, "ssl=pretrain_finetune", f"ssl.fractions={fractions}", "trainer.max_epochs=4")
+    assert sum(epochs_of(cfg)) == 4 and min(epochs_of(cfg)) == 1
+
+
+def test_a_callback_of_a_stage_can_be_left_out(slices_folder):
+    cfg = small_run(slices_folder, "ssl=mean_teacher", "ssl.stages.0.callbacks.ema=null", "ssl.decay=null")
+    assert train(cfg)["steps"] == 4
 
 
 def test_stages_may_only_refer_to_earlier_ones(slices_folder):
