@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
 from losses.base import weighted_mean
@@ -136,19 +136,31 @@ class ConfidentLabels(Consistency):
     Args:
         loss: The supervised loss.
         threshold: Least probability to accept, in (0, 1].
+        absences: Whether a class that the teacher is sure of at no pixel of an image is absent there. Without it the
+            cell stays unknown, and a class that the teacher has not learnt yet is not silenced for good.
     """
 
-    def __init__(self, loss: WeightedSum, threshold: float = 0.95) -> None:
+    def __init__(self, loss: WeightedSum, threshold: float = 0.95, absences: bool = True) -> None:
         super().__init__()
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold={threshold}: must lie in (0, 1]")
-        self.loss, self.threshold = loss, threshold
+        self.loss, self.threshold, self.absences = loss, threshold, absences
 
     def forward(
         self, outputs: Outputs, teacher: Float[Tensor, "B C H W"], batch: PartialLabelBatch, head: Head
     ) -> Float[Tensor, ""]:
         """Return the sum of the loss's weighted terms over the cells that the teacher filled."""
         label, status = confident_labels(teacher, batch.label, batch.status, self.threshold)
-        filled = torch.where((status == TEACHER) & (batch.status == UNKNOWN), TEACHER, UNKNOWN).to(status.dtype)
+        believed = (status == TEACHER) & (batch.status == UNKNOWN)
+        if not self.absences:
+            believed &= classes_in(label, believed.shape[1])
+        filled = torch.where(believed, TEACHER, UNKNOWN).to(status.dtype)
         completed = batch._replace(label=label, status=derive_background(filled), weight=torch.ones_like(batch.weight))
         return torch.stack(list(self.loss(outputs, completed).values())).sum()
+
+
+def classes_in(label: UInt8[Tensor, "B H W"], num_classes: int) -> Bool[Tensor, "B C"]:
+    """Return which classes have a pixel in each image."""
+    pixels = label.flatten(1)
+    shown = torch.zeros(len(label), 256, dtype=torch.bool, device=label.device).scatter_(1, pixels.long(), True)
+    return shown[:, :num_classes]

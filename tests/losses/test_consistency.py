@@ -123,3 +123,14 @@ def test_numbers_out_of_range_are_refused():
         KLConsistency(0.5)
     with pytest.raises(ValueError, match="smooth=0"):
         DiceConsistency(0.0)
+
+
+def test_without_absences_a_class_that_the_teacher_sees_nowhere_feels_nothing(make_batch):
+    batch = make_batch(images=2, classes=3, statuses=(UNKNOWN,), odd=False)
+    teacher = torch.zeros(2, 3, 6, 8)
+    teacher[:, 0], teacher[0, 0, :2], teacher[0, 1, :2] = 1.0, 0.0, 1.0  # class 1 in the first image, class 2 nowhere
+    for absences, feeling in ((True, [[True, True], [True, True]]), (False, [[True, False], [False, False]])):
+        logits = torch.zeros(2, 2, 6, 8, requires_grad=True)
+        loss = WeightedSum({"bce": MaskedBCE(), "dice": MaskedDice()}, {"bce": 1.0, "dice": 1.0})
+        ConfidentLabels(loss, threshold=0.9, absences=absences)(logits, teacher, batch, SigmoidHead()).backward()
+        assert (logits.grad.abs().amax(dim=(2, 3)) > 0).tolist() == feeling
