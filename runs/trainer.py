@@ -13,7 +13,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.loggers import Logger
 
-from partial_labels.errors import InputError
+from runs.device import check_gpu, device_name, resolve_precision
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +24,6 @@ KNOWN_NOISE = (
     "Found .* in eval mode at the start of training",  # a teacher is, and stays so
     ".*treespec, LeafSpec.*",  # Lightning's own call
 )
-
-PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true")
 
 
 def make_trainer(
@@ -107,42 +105,3 @@ def quiet_lightning() -> None:
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     for message in KNOWN_NOISE:
         warnings.filterwarnings("ignore", message=message)
-
-
-def resolve_precision(precision: str, on_gpu: bool) -> str:
-    """Return the precision to use.
-
-    Raises:
-        InputError: If there is no such precision, or it needs a GPU.
-    """
-    if precision == "16-mixed" and not on_gpu:
-        raise InputError("trainer.precision=16-mixed: half precision needs a GPU; choose 32-true or bf16-mixed")
-    if precision in PRECISIONS:
-        return precision
-    if precision != "auto":
-        raise InputError(f"trainer.precision={precision}: choose auto or one of {', '.join(PRECISIONS)}")
-    if not on_gpu:
-        return "32-true"
-    return "bf16-mixed" if torch.cuda.get_device_capability() >= (8, 0) else "16-mixed"
-
-
-def check_gpu() -> None:
-    """Refuse a card that this build of torch cannot compute on, although it says it is available.
-
-    Raises:
-        InputError: With what to install.
-    """
-    if not torch.cuda.is_available():
-        raise InputError("trainer.accelerator=gpu: torch sees no GPU; use trainer=cpu or install a CUDA build of torch")
-    major, minor = torch.cuda.get_device_capability()
-    compiled = [int(name[3:]) for name in torch.cuda.get_arch_list() if name.startswith("sm_") and name[3:].isdigit()]
-    if compiled and major * 10 + minor < min(compiled):
-        raise InputError(
-            f"{torch.cuda.get_device_name()} is sm_{major}{minor}, but this torch starts at sm_{min(compiled)}: "
-            "install its cu126 build, or use trainer=cpu"
-        )
-
-
-def device_name(on_gpu: bool) -> str:
-    """Return the device in words."""
-    return str(torch.cuda.get_device_name()) if on_gpu else f"CPU ({torch.get_num_threads()} threads)"
