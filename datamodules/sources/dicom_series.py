@@ -1,0 +1,167 @@
+"""Read a DICOM series, and say which file is at fault when that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.sources.frame import RADIOLOGICAL, Frame
+from partial_labels.errors import InputError
+
+Array = NDArray[Any]
+TAGS = ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "Rows", "Columns", "SeriesInstanceUID")
+NOT_IMAGES = ("SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "SR", "PR", "KO", "REG")
+"""Modalities of objects that lie beside a series without being part of it."""
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+GAP = 0.1
+"""Share of the distance of two slices by which another distance may differ."""
+
+
+def is_dicom(path: Path) -> bool:
+    """Tell by its first bytes whether a file is DICOM."""
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM" and path.name != "DICOMDIR"
+
+
+def dicom_files(folder: Path) -> list[Path]:
+    """Return the DICOM files that lie directly in a folder."""
+    return [path for path in sorted(folder.iterdir()) if path.is_file() and is_dicom(path)]
+
+
+def read_series(folder: Path, orientation: str = RADIOLOGICAL) -> tuple[Array, Frame]:
+    """Read the series of a folder: grey values rescaled (Hounsfield units in CT), slices sorted by their position.
+
+    Args:
+        folder: Holds the files of one series, one a slice; reports and segmentations beside them are passed over.
+        orientation: What the frame turns it to.
+
+    Returns:
+        (columns, rows, slices), int16 where slope and intercept are whole numbers that fit, else float32; its frame.
+
+    Raises:
+        InputError: If files are damaged, encrypted, or compressed in a way that no installed decoder reads; if the
+            folder mixes series, grids or directions; or if a slice is missing or there twice.
+    """
+    datasets = read_headers(folder)
+    normal, order = sort_by_position(datasets, folder)
+    datasets = [datasets[i] for i in order]
+    step = check_steps(datasets, normal, folder)
+    first = datasets[0][1]
+    directions = np.array([float(value) for value in first.ImageOrientationPatient])
+    row_mm, column_mm = (float(value) for value in first.PixelSpacing)
+    affine = np.eye(4)
+    affine[:3, 0] = directions[:3] * column_mm
+    affine[:3, 1] = directions[3:] * row_mm
+    affine[:3, 2] = step
+    affine[:3, 3] = _position(first)
+    pixels = np.stack([read_pixels(path) for path, _ in datasets], axis=-1)
+    columns, rows, depth = pixels.shape
+    try:
+        return pixels, Frame((columns, rows, depth), LPS_TO_RAS @ affine, orientation)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from error
+
+
+def read_headers(folder: Path) -> list[tuple[Path, Any]]:
+    """Return the files of a folder with their headers, and refuse what is not one series on one grid."""
+    import_pydicom()
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+
+    found: list[tuple[Path, Any]] = []
+    for path in dicom_files(folder):
+        try:
+            header = dcmread(path, stop_before_pixels=True)
+        except (OSError, EOFError, ValueError, InvalidDicomError) as error:
+            raise InputError(f"{path}: damaged ({' '.join(str(error).split())}); restore it") from error
+        if header.get("Modality") in NOT_IMAGES:
+            continue
+        lacking = [name for name in TAGS if header.get(name) is None]
+        if lacking or int(header.get("NumberOfFrames", 1) or 1) > 1:
+            reason = f"has no {lacking[0]}" if lacking else "holds several frames"
+            raise InputError(f"{path}: {reason}, so it is no slice of a series; convert the series to NIfTI")
+        found.append((path, header))
+    if not found:
+        raise InputError(f"{folder}: no DICOM image lies there; name the folder of a series")
+    check_one_series(found, folder)
+    return found
+
+
+def check_one_series(found: Sequence[tuple[Path, Any]], folder: Path) -> None:
+    """Refuse a folder whose files are of several series, sizes, spacings or directions, naming one of each."""
+    first_path, first = found[0]
+    for path, header in found[1:]:
+        for name in ("SeriesInstanceUID", "Rows", "Columns", "PixelSpacing", "ImageOrientationPatient"):
+            ours, theirs = first.get(name), header.get(name)
+            same = ours == theirs if name == "SeriesInstanceUID" else np.allclose(ours, theirs, atol=1e-3)
+            if not same:
+                raise InputError(
+                    f"{folder}: {first_path.name} and {path.name} differ in {name} ({ours} and {theirs}); "
+                    "put each series into its own folder"
+                )
+
+
+def sort_by_position(datasets: Sequence[tuple[Path, Any]], folder: Path) -> tuple[NDArray[np.float64], list[int]]:
+    """Return the direction across the slices, and the order of the files along it."""
+    directions = np.array([float(value) for value in datasets[0][1].ImageOrientationPatient])
+    normal = np.cross(directions[:3], directions[3:])
+    places = [float(_position(header) @ normal) for _, header in datasets]
+    return normal, sorted(range(len(places)), key=places.__getitem__)
+
+
+def check_steps(datasets: Sequence[tuple[Path, Any]], normal: NDArray[np.float64], folder: Path) -> Array:
+    """Return the step from one slice to the next, in mm, and refuse a slice that is missing or there twice."""
+    positions = np.stack([_position(header) for _, header in datasets])
+    if len(positions) == 1:
+        thickness = float(datasets[0][1].get("SliceThickness") or 1.0)
+        return normal * thickness
+    steps = np.diff(positions @ normal)
+    usual = float(np.median(steps))
+    for before, after, step in zip(datasets[:-1], datasets[1:], steps, strict=True):
+        where = f"{folder}: {before[0].name} and {after[0].name}"
+        if step < GAP * max(usual, 1e-3):
+            raise InputError(f"{where} lie at the same place; keep one of them, or put each series into its own folder")
+        if abs(step - usual) > GAP * usual:
+            raise InputError(f"{where} lie {step:.3g} mm apart, the others {usual:.3g} mm; restore the slices between")
+    return np.asarray((positions[-1] - positions[0]) / (len(positions) - 1))
+
+
+def read_pixels(path: Path) -> Array:
+    """Return the rescaled grey values of a file, (columns, rows)."""
+    from pydicom import dcmread
+
+    dataset = dcmread(path)
+    if "PixelData" not in dataset:
+        raise InputError(f"{path}: no pixels, or encrypted ones; restore or decrypt it")
+    if int(dataset.get("SamplesPerPixel", 1)) != 1:
+        raise InputError(f"{path}: a colour image; take it out of the series")
+    try:
+        pixels = dataset.pixel_array
+    except (RuntimeError, NotImplementedError, AttributeError, ValueError, TypeError, OSError) as error:
+        syntax = dataset.file_meta.TransferSyntaxUID
+        if syntax.is_compressed:
+            raise InputError(
+                f"{path}: compressed as {syntax.name}, and no installed decoder reads it; pip install pylibjpeg "
+                "pylibjpeg-libjpeg pylibjpeg-openjpeg, or decompress the series"
+            ) from error
+        raise InputError(f"{path}: damaged pixels ({' '.join(str(error).split())}); restore it") from error
+    slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
+    values: Array = pixels.astype(np.float32) * slope + intercept
+    whole = slope == round(slope) and intercept == round(intercept) and np.abs(values).max() < 2**15
+    return values.astype(np.int16).T if whole else values.T
+
+
+def _position(header: Any) -> NDArray[np.float64]:
+    return np.array([float(value) for value in header.ImagePositionPatient])
+
+
+def import_pydicom() -> None:
+    """Refuse to go on where the optional library is missing."""
+    try:
+        import pydicom  # noqa: F401
+    except ImportError as error:
+        raise InputError("DICOM files need the package pydicom: pip install 'partialseg[io]'") from error
