@@ -59,6 +59,29 @@ class ClassTable:
             tuple((int(r), int(g), int(b)) for r, g, b in record["colors"]),
         )
 
+    @classmethod
+    def joined(cls, tables: Sequence[ClassTable]) -> ClassTable:
+        """Return one table of all their classes, matched by name: the first table's, then what the others add.
+
+        Raises:
+            InputError: If a table has no class in common with the first, or the tables disagree about a pair.
+        """
+        first, *others = tables
+        names, colors, pairs = [*first.names], [*first.colors], dict.fromkeys(first.pairs)
+        for other in others:
+            if len(other.match(first)) < 2:
+                raise InputError(
+                    f"class tables without a common class: {', '.join(first.foreground[:3])} ... and "
+                    f"{', '.join(other.foreground[:3])} ...; name checkpoints that know the same structures"
+                )
+            lower = [name.casefold() for name in names]
+            new = [i for i, name in enumerate(other.names) if name.casefold() not in lower]
+            names += [other.names[i] for i in new]
+            colors += [other.colors[i] for i in new]
+            place = other.match(cls(tuple(names), (), tuple(colors)))
+            pairs |= dict.fromkeys((place[left], place[right]) for left, right in other.pairs)
+        return first if len(names) == len(first) else cls(tuple(names), tuple(pairs), tuple(colors))
+
     def to_json(self) -> dict[str, Any]:
         """Return plain lists and strings."""
         return {

@@ -18,6 +18,7 @@ PACKAGES = (
     "augment",
     "callbacks",
     "datamodules",
+    "inference",
     "lightning_modules",
     "losses",
     "metrics",

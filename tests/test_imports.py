@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "losses": ("partial_labels",),
     "metrics": ("partial_labels",),
     "datamodules": ("partial_labels", "augment"),
+    "inference": ("partial_labels", "augment", "datamodules", "reports"),
     "lightning_modules": ("partial_labels", "augment", "models", "losses", "metrics"),
     "callbacks": ("partial_labels", "models", "metrics", "reports"),
     "reports": ("partial_labels", "metrics"),

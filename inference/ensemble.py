@@ -1,0 +1,172 @@
+"""Trained networks that answer together: their probabilities are averaged, class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from augment.mirror import MirrorRule
+from datamodules.fit import Placement, to_native
+from inference.views import TestTimeViews
+from partial_labels.classes import ClassTable
+from partial_labels.head import Head, SigmoidHead, SoftmaxHead
+
+TINY = 1e-7
+"""Probabilities are kept this far from 0 and 1 where they are written as logits."""
+
+
+class Grid(NamedTuple):
+    """What a network takes: the stored size it was trained at, and the rule that brings slices to it."""
+
+    size: tuple[int, int]
+    fit: Literal["scale", "pad"]
+
+
+@final
+class Member(nn.Module):
+    """A trained network with its head.
+
+    Args:
+        network: Images in, logits out; with its normalisation.
+        head: Logits to probabilities.
+        classes: The class table it was trained with.
+        grid: The grid it was trained on.
+    """
+
+    def __init__(self, network: nn.Module, head: Head, classes: ClassTable, grid: Grid) -> None:
+        super().__init__()
+        self.network, self.head, self.classes, self.grid = network, head, classes, grid
+
+    def forward(self, image: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B K H W"]:
+        """Return probabilities of its own classes."""
+        return self.head.probs(self.network(image))
+
+
+@final
+class Ensemble(nn.Module):
+    """The mean of the members' probabilities, every member counting the same.
+
+    Weights that were chosen on a validation set would have to be measured on another.
+
+    Members may differ in network, head, size and classes. A class is averaged over the members that know it: to the
+    others it is what an unexamined class is to a label, neither present nor absent. So is the background to a member
+    that does not know every class; where no member does, it is what the largest of the others leaves.
+
+    Args:
+        members: At least one.
+        views: Test-time augmentation of every member; None for none.
+        threshold: A pixel is given its most probable class where that reaches this, in (0, 1). By default a single
+            member's own rule; of several the most probable class if all have a softmax, else the mean threshold.
+        left_right_axis: The array axis along which the patient's left and right lie: ``rows``, ``columns`` or ``none``.
+
+    Raises:
+        InputError: If a member has no class in common with the first.
+        ValueError: If the threshold lies outside (0, 1).
+    """
+
+    shares: Tensor
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        views: TestTimeViews | None = None,
+        threshold: float | None = None,
+        left_right_axis: str = "none",
+    ) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.classes = ClassTable.joined([member.classes for member in members])
+        self.views = views
+        self.head = common_head([member.head for member in members], threshold)
+        self.rules = [MirrorRule(left_right_axis, member.classes.mirror) for member in members]
+        self.grids = tuple(dict.fromkeys(member.grid for member in members))
+        self.places = [self._places(member.classes) for member in members]
+        known = torch.zeros(len(members), len(self.classes))
+        for row, places in zip(known, self.places, strict=True):
+            row[places] = 1
+        known[:, 0] = known.amin(dim=1)
+        self.complete = bool(known[:, 0].any())
+        self.register_buffer("shares", known / known.sum(dim=0).clamp(min=1), persistent=False)
+
+    def _places(self, classes: ClassTable) -> list[int]:
+        """Return for each of a member's classes its id in the common table."""
+        found = classes.match(self.classes)
+        return [found[i] for i in range(len(classes))]
+
+    def on_grid(self, grid: Grid, image: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B C H W"]:
+        """Return the sum of the members of one grid, each with its share."""
+        total: Tensor | None = None
+        for number, member in enumerate(self.members):
+            assert isinstance(member, Member)
+            if member.grid == grid:
+                probs = self._placed(number, self._answer(number, member, image))
+                total = probs if total is None else total + probs
+        assert total is not None
+        return total
+
+    def _answer(self, number: int, member: Member, image: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B K H W"]:
+        if self.views is None:
+            probs: Tensor = member(image)
+            return probs
+        return self.views.average(member, image, self.rules[number])
+
+    def _placed(self, number: int, probs: Float[Tensor, "B K H W"]) -> Float[Tensor, "B C H W"]:
+        """Write a member's classes at their places in the common table, each with the member's share of it."""
+        if len(self.members) == 1:
+            return probs
+        placed = probs.new_zeros(len(probs), len(self.classes), *probs.shape[2:])
+        placed[:, self.places[number]] = probs
+        return placed * self.shares[number].to(probs.dtype)[:, None, None]
+
+    def together(self, parts: Sequence[Float[Tensor, "*B C H W"]]) -> Float[Tensor, "*B C H W"]:
+        """Add up what :meth:`on_grid` gave for every grid, brought to one frame."""
+        total = torch.stack(list(parts)).sum(dim=0) if len(parts) > 1 else parts[0]
+        if self.complete:
+            return total
+        foreground = total.narrow(-3, 1, len(self.classes) - 1)
+        return torch.cat([1 - foreground.amax(dim=-3, keepdim=True), foreground], dim=-3)
+
+    def probs(self, image: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B C H W"]:
+        """Return the mean probabilities on the image's own grid; each member sees the image at its own size."""
+        height, width = image.shape[-2:]
+        parts = []
+        for grid in self.grids:
+            answer = self.on_grid(grid, fitted(image, grid))
+            same = answer.shape[-2:] == (height, width)
+            parts.append(answer if same else torch.stack([to_native(one, height, width, grid.fit) for one in answer]))
+        return self.together(parts)
+
+    def forward(self, image: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B K H W"]:
+        """Return logits of :attr:`head`, so that an ensemble stands wherever a network does."""
+        probs = self.probs(image).clamp(TINY, 1 - TINY)
+        return probs.log() if isinstance(self.head, SoftmaxHead) else probs[:, 1:].logit()
+
+    def check_size(self, height: int, width: int) -> None:
+        """Nothing to refuse: every member is shown the image at the size it was trained at."""
+
+
+def common_head(heads: Sequence[Head], threshold: float | None) -> Head:
+    """Return the head by which the mean is decoded."""
+    if threshold is not None:
+        return SigmoidHead(threshold)
+    if len(heads) == 1:
+        return heads[0]
+    thresholds = [head.threshold for head in heads if isinstance(head, SigmoidHead)]
+    return SigmoidHead(sum(thresholds) / len(thresholds)) if thresholds else SoftmaxHead()
+
+
+def fitted(image: Float[Tensor, "B 1 h w"], grid: Grid) -> Float[Tensor, "B 1 H W"]:
+    """Bring images to a grid by its rule, as :func:`datamodules.fit.fit_image` does when a store is built."""
+    place = Placement.of((image.shape[-2], image.shape[-1]), grid.size, grid.fit)
+    if place.scaled != tuple(image.shape[-2:]):
+        image = F.interpolate(image, place.scaled, mode="bilinear", align_corners=False, antialias=True)
+    rows, columns = place.kept
+    target_rows, target_columns = place.stored
+    stored = image.new_zeros(*image.shape[:2], *grid.size)
+    stored[..., target_rows, target_columns] = image[..., rows, columns]
+    return stored

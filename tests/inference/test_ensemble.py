@@ -1,0 +1,127 @@
+import pytest
+import torch
+from torch import nn
+
+from inference.ensemble import Ensemble, Grid, Member, fitted
+from inference.views import TestTimeViews
+from partial_labels.classes import ClassTable
+from partial_labels.errors import InputError
+from partial_labels.head import SigmoidHead, SoftmaxHead
+
+LIVER = ClassTable.from_foreground(["liver", "kidney_left", "kidney_right"])
+SPLEEN = ClassTable.from_foreground(["Kidney_Left", "spleen"])
+GRID = Grid((8, 8), "scale")
+IMAGE = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+class Constant(nn.Module):
+    """Gives the same logits everywhere, so that the mean is seen by eye."""
+
+    def __init__(self, *logits):
+        super().__init__()
+        self.register_buffer("logits", torch.tensor(logits))
+
+    def forward(self, image):
+        return self.logits[None, :, None, None].expand(len(image), -1, *image.shape[2:])
+
+
+def sigmoid(*probs, classes=LIVER, grid=GRID, threshold=0.5):
+    return Member(Constant(*torch.tensor(probs).logit().tolist()), SigmoidHead(threshold), classes, grid)
+
+
+def softmax(*probs, classes=LIVER, grid=GRID):
+    return Member(Constant(*torch.tensor(probs).log().tolist()), SoftmaxHead(), classes, grid)
+
+
+def pixel(probs):
+    assert (probs == probs[..., :1, :1]).all()
+    return pytest.approx(probs[0, :, 0, 0].tolist(), abs=1e-6)
+
+
+def test_one_member_answers_as_it_is():
+    ensemble = Ensemble([sigmoid(0.2, 0.7, 0.1)])
+    assert torch.equal(ensemble.probs(IMAGE), ensemble.members[0](IMAGE))
+    assert ensemble.head is ensemble.members[0].head and ensemble.classes is LIVER
+
+
+def test_softmax_members_are_averaged_and_decoded_by_the_most_probable():
+    ensemble = Ensemble([softmax(0.4, 0.35, 0.15, 0.1), softmax(0.3, 0.5, 0.1, 0.1)])
+    probs = ensemble.probs(IMAGE)
+    assert [0.35, 0.425, 0.125, 0.1] == pixel(probs)
+    assert isinstance(ensemble.head, SoftmaxHead)
+    assert ensemble.head.decode(probs).unique().tolist() == [1]
+
+
+def test_a_class_is_averaged_over_the_members_that_know_it():
+    ensemble = Ensemble([sigmoid(0.2, 0.6, 0.1), sigmoid(0.8, 0.7, classes=SPLEEN)])
+    assert ensemble.classes.names == ("background", "liver", "kidney_left", "kidney_right", "spleen")
+    assert [1 - 0.7, 0.2, 0.7, 0.1, 0.7] == pixel(ensemble.probs(IMAGE))
+
+
+def test_the_background_comes_from_the_members_that_know_every_class():
+    kidneys = ClassTable.from_foreground(["kidney_right"])
+    ensemble = Ensemble([softmax(0.4, 0.3, 0.2, 0.1), softmax(0.9, 0.1, classes=kidneys)])
+    assert [0.4, 0.3, 0.2, 0.1] == pixel(ensemble.probs(IMAGE))
+
+
+def test_different_heads_are_decoded_by_the_mean_threshold():
+    members = [
+        sigmoid(0.2, 0.4, 0.1, threshold=0.3),
+        softmax(0.6, 0.1, 0.2, 0.1),
+        sigmoid(0.2, 0.3, 0.1, threshold=0.2),
+    ]
+    head = Ensemble(members).head
+    assert isinstance(head, SigmoidHead) and head.threshold == pytest.approx(0.25)
+    assert Ensemble(members, threshold=0.4).head.threshold == 0.4
+    assert Ensemble([softmax(0.6, 0.1, 0.2, 0.1)], threshold=0.15).head.predict(torch.zeros(1, 3, 2, 2)).shape == (
+        1,
+        2,
+        2,
+    )
+
+
+def test_members_of_other_sizes_see_the_image_at_their_own():
+    seen = []
+
+    class Looking(Constant):
+        def forward(self, image):
+            seen.append(tuple(image.shape[-2:]))
+            return super().forward(image)
+
+    def member(grid):
+        return Member(Looking(0.0, 0.0, 0.0), SigmoidHead(), LIVER, grid)
+
+    probs = Ensemble([member(GRID), member(Grid((4, 6), "scale")), member(Grid((12, 12), "pad"))]).probs(IMAGE)
+    assert seen == [(8, 8), (4, 6), (12, 12)]
+    assert probs.shape == (2, 4, 8, 8) and [0.5, 0.5, 0.5, 0.5] == pixel(probs)
+
+
+def test_a_grid_s_rule_is_that_of_the_store():
+    image = torch.arange(48.0).view(1, 1, 6, 8) / 48
+    assert fitted(image, Grid((6, 8), "scale")).equal(image)
+    padded = fitted(image, Grid((8, 8), "pad"))
+    assert padded[..., 1:7, :].equal(image) and padded[..., [0, 7], :].eq(0).all()
+
+
+def test_it_is_a_network_whose_logits_its_head_decodes():
+    for members in ([sigmoid(0.2, 0.6, 0.1)] * 2, [softmax(0.4, 0.35, 0.15, 0.1)] * 2):
+        ensemble = Ensemble(members)
+        assert torch.allclose(ensemble.head.probs(ensemble(IMAGE)), ensemble.probs(IMAGE), atol=1e-6)
+
+
+def test_mirrors_use_each_member_s_own_pairs():
+    member = sigmoid(0.2, 0.6, 0.1)
+    probs = Ensemble([member], TestTimeViews(mirror=True), left_right_axis="rows").probs(IMAGE)
+    assert [0.4, 0.2, 0.35, 0.35] == pixel(probs)
+    with pytest.raises(InputError, match="mirror"):
+        Ensemble([member], TestTimeViews(mirror=True)).probs(IMAGE)
+
+
+def test_members_without_a_common_class_are_refused():
+    with pytest.raises(InputError, match="without a common class: liver, kidney_left, kidney_right"):
+        Ensemble([sigmoid(0.2, 0.7, 0.1), sigmoid(0.5, classes=ClassTable.from_foreground(["brain"]))])
+
+
+def test_the_threshold_must_be_a_probability():
+    with pytest.raises(ValueError, match="threshold"):
+        Ensemble([sigmoid(0.2, 0.7, 0.1)], threshold=1.5)
