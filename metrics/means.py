@@ -10,7 +10,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
-def ratio(part: Ints | Floats, whole: Ints, where: Bools) -> Floats:
+def ratio(part: Ints | Floats, whole: Ints | Floats, where: Bools) -> Floats:
     """Divide in float64, NaN elsewhere."""
     quotient = np.full(whole.shape, np.nan)
     np.divide(part, whole, out=quotient, where=where)

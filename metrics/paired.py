@@ -1,12 +1,13 @@
-"""Whether one network is better than another on the same volumes, or only luckier."""
+"""Whether one network is better than another on the same cases, or only luckier."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from metrics.means import Floats, mean_over_cases, mean_over_classes
+from metrics.means import Floats, mean_over_cases, ratio
 
 
 class Difference(NamedTuple):
@@ -17,14 +18,31 @@ class Difference(NamedTuple):
     high: float
 
 
+class CellSums(NamedTuple):
+    """The Dice of one run, added up over the cases of each unit that is drawn as a whole, such as a patient.
+
+    Both are (N, K) by unit and class: the sum over the countable cases, and how many there are.
+    """
+
+    total: Floats
+    number: Floats
+
+    @classmethod
+    def of_values(cls, values: Floats) -> CellSums:
+        """Take each row of (N, K) as a unit of one case, NaN where a class is not countable."""
+        return cls(np.nan_to_num(values), np.isfinite(values).astype(np.float64))
+
+    def means(self, draws: Floats) -> Floats:
+        """Return (R,), the mean over cases, then over classes, with each unit counted ``draws`` (R, N) times."""
+        number = draws @ self.number
+        by_class = ratio(draws @ self.total, number, number > 0)
+        return mean_over_cases(by_class.T)
+
+
 def paired_difference(
     ours: Floats, baseline: Floats, resamples: int = 2000, seed: int = 0, level: float = 0.95
 ) -> Difference:
-    """Return how much better ours is, with a bootstrap interval over volumes (Efron & Tibshirani, 1993).
-
-    Volumes are drawn with replacement, the same for both, and the mean is taken as everywhere: over volumes, then over
-    classes. It tells how far the difference depends on which patients were measured; how far it depends on the seed,
-    the spread over seeds tells.
+    """Return how much better ours is, with a bootstrap interval over volumes: :func:`paired_gain` of one run each.
 
     Args:
         ours: (N, K) Dice by volume and class, NaN where there is none.
@@ -36,14 +54,35 @@ def paired_difference(
     Raises:
         ValueError: If the shapes differ.
     """
-    if ours.shape != baseline.shape:
-        raise ValueError(f"paired difference: shapes {ours.shape} and {baseline.shape} are not of the same volumes")
+    return paired_gain([CellSums.of_values(ours)], [CellSums.of_values(baseline)], resamples, seed, level)
 
-    def difference(rows: np.ndarray) -> float:
-        return mean_over_classes(mean_over_cases(ours[rows])) - mean_over_classes(mean_over_cases(baseline[rows]))
 
-    every = np.arange(len(ours))
-    rng = np.random.default_rng(seed)
-    replicates = [difference(rng.choice(every, len(every))) for _ in range(resamples)]
-    low, high = np.nanquantile(replicates, [(1 - level) / 2, (1 + level) / 2])
-    return Difference(difference(every), float(low), float(high))
+def paired_gain(
+    ours: Sequence[CellSums], baseline: Sequence[CellSums], resamples: int = 2000, seed: int = 0, level: float = 0.95
+) -> Difference:
+    """Return how much better our runs are on average, with a bootstrap interval over units (Efron & Tibshirani, 1993).
+
+    Units are drawn with replacement, the same for every run, and the mean is taken as everywhere: over cases, then over
+    classes, then over runs. It tells how far the difference depends on which patients were measured; how far it
+    depends on the seed, the spread over seeds tells.
+
+    Args:
+        ours: Our runs, on N units and K classes.
+        baseline: The runs to compare with, on the same.
+        resamples: Number of replicates.
+        seed: Of the draws.
+        level: Share of the replicates inside the interval.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    shapes = {sums.total.shape for sums in (*ours, *baseline)}
+    if len(shapes) != 1:
+        raise ValueError(f"paired difference: shapes {' and '.join(map(str, shapes))} are not of the same volumes")
+    count, rng = len(ours[0].total), np.random.default_rng(seed)
+    drawn = [np.bincount(rng.integers(0, count, count), minlength=count) for _ in range(resamples)]
+    draws = np.array([np.ones(count), *drawn], dtype=np.float64)
+    means = [np.mean([run.means(draws) for run in runs], axis=0) for runs in (ours, baseline)]
+    difference = means[0] - means[1]
+    low, high = np.nanquantile(difference[1:], [(1 - level) / 2, (1 + level) / 2])
+    return Difference(float(difference[0]), float(low), float(high))
