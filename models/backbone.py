@@ -141,10 +141,11 @@ class PretrainedNetwork(SegmentationNetwork, ABC):
         divisor: See :class:`models.network.SegmentationNetwork`.
         deep_supervision: The same.
         backbone: The encoder.
+        outputs: See :class:`models.network.SegmentationNetwork`.
     """
 
-    def __init__(self, divisor: int, deep_supervision: bool, backbone: Backbone) -> None:
-        super().__init__(divisor, deep_supervision)
+    def __init__(self, divisor: int, deep_supervision: bool, backbone: Backbone, outputs: str = "to_logits") -> None:
+        super().__init__(divisor, deep_supervision, outputs)
         self.encoder = backbone
         self.input_statistics = backbone.input_statistics
         self.standalone_keys = backbone.standalone_keys

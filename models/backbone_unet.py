@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, final
 
@@ -71,11 +71,6 @@ class BackboneUNet(PretrainedNetwork):
         self.decoder = PyramidDecoder(in_channels, encoder.channels, finer, width, norm)
         supervised = self.decoder.widths if deep_supervision else self.decoder.widths[:1]
         self.to_logits = nn.ModuleList(nn.Conv2d(channels, out_channels, 1) for channels in supervised)
-
-    @property
-    def logit_biases(self) -> Sequence[nn.Parameter]:
-        """Biases of the logits, finest level first."""
-        return [layer.get_parameter("bias") for layer in self.to_logits]
 
     def forward(self, image: Float[Tensor, "B I H W"]) -> Tensor | list[Tensor]:
         """Return logits, as :class:`SegmentationNetwork` says."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import ceil
 from typing import Any, Literal, final
 
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.backbone import Backbone, PretrainedNetwork, Stem, patch_of
 from models.token_decoders import DPTTokenDecoder, UNetTokenDecoder
@@ -76,14 +76,9 @@ class DINOv2(PretrainedNetwork):
                 f"model.backbone={backbone}: its features have strides {encoder.strides}, which is not plain; "
                 "a pyramid goes with model=backbone_unet"
             )
-        super().__init__(divisor=1, deep_supervision=False, backbone=encoder)
+        super().__init__(divisor=1, deep_supervision=False, backbone=encoder, outputs=f"decoder.{chosen.outputs}")
         self.patch, self.scale = patch_of(encoder.model.config), scale
         self.decoder = chosen(encoder.channels[0], out_channels, width)
-
-    @property
-    def logit_biases(self) -> Sequence[nn.Parameter]:
-        """The bias of the decoder's last convolution."""
-        return [self.decoder.bias]
 
     def patches(self, side: int) -> int:
         """Return into how many patches a side of the image is cut, at least two."""

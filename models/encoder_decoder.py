@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -66,11 +65,6 @@ class EncoderDecoder(SegmentationNetwork, ABC):
     @abstractmethod
     def up_block(in_channels: int, channels: int, norm: str) -> nn.Module:
         """Return a step of the decoder, called as ``step(below, skip)``; features come out in the skip's shape."""
-
-    @property
-    def logit_biases(self) -> Sequence[nn.Parameter]:
-        """Biases of the logits, finest level first."""
-        return [layer.get_parameter("bias") for layer in self.to_logits]
 
     def forward(self, image: Float[Tensor, "B I H W"]) -> Tensor | list[Tensor]:
         """Return logits, as :class:`SegmentationNetwork` says."""

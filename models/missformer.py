@@ -109,11 +109,6 @@ class MISSFormer(SegmentationNetwork):
             _glorot(module)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    @property
-    def logit_biases(self) -> Sequence[nn.Parameter]:
-        """The bias of the last layer."""
-        return [self.to_logits.get_parameter("bias")]
-
     def forward(self, image: Float[Tensor, "B I H W"]) -> Tensor | list[Tensor]:
         """Return logits (B, K, H, W)."""
         features = image.permute(0, 2, 3, 1)

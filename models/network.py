@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ class SegmentationNetwork(nn.Module, ABC):
     Args:
         divisor: What the sides of an image must be divisible by: 2 to the number of times that they are halved.
         deep_supervision: Whether :meth:`forward` returns a list of logits in train mode.
+        outputs: Where the layer lies that logits come from, or the layers, one for each level and nothing else.
 
     Attributes:
         input_statistics: Mean and standard deviation that the image is normalised by, where the network's weights ask
@@ -28,10 +28,11 @@ class SegmentationNetwork(nn.Module, ABC):
         standalone_keys: Conf keys by which a checkpoint's network is built without files that lie elsewhere.
     """
 
-    def __init__(self, divisor: int, deep_supervision: bool = False) -> None:
+    def __init__(self, divisor: int, deep_supervision: bool = False, outputs: str = "to_logits") -> None:
         super().__init__()
         self.divisor = divisor
         self.deep_supervision = deep_supervision
+        self.outputs = outputs
         self.input_statistics: tuple[float, float] | None = None
         self.lr_scale: dict[str, float] = {}
         self.standalone_keys: dict[str, Any] = {}
@@ -45,9 +46,15 @@ class SegmentationNetwork(nn.Module, ABC):
         """
 
     @property
-    @abstractmethod
-    def logit_biases(self) -> Sequence[nn.Parameter]:
-        """Biases (K,) of the layers that logits come from, one for each level."""
+    def output_parameters(self) -> dict[str, nn.Parameter]:
+        """Weights (K, ...) and biases (K,) of the layers that logits come from, by the names they have here."""
+        layers = self.get_submodule(self.outputs)
+        return {f"{self.outputs}.{name}": parameter for name, parameter in layers.named_parameters()}
+
+    @property
+    def logit_biases(self) -> list[nn.Parameter]:
+        """Biases (K,) of the layers that logits come from, one for each level, the finest first."""
+        return [parameter for name, parameter in self.output_parameters.items() if name.endswith("bias")]
 
     @torch.no_grad()
     def set_bias(self, bias: Float[Tensor, " K"]) -> None:

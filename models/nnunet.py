@@ -127,11 +127,6 @@ class NNUNet(SegmentationNetwork):
         self.to_logits = nn.ModuleList([whole.output_block, *coarser])
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    @property
-    def logit_biases(self) -> Sequence[nn.Parameter]:
-        """Biases of the logits, finest level first."""
-        return [layer.get_parameter("conv.conv.bias") for layer in self.to_logits]
-
     def forward(self, image: Float[Tensor, "B I H W"]) -> Tensor | list[Tensor]:
         """Return logits, as :class:`SegmentationNetwork` says."""
         skips = [image]

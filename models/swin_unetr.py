@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import final
 
 from jaxtyping import Float
 from monai.networks.nets import SwinUNETR as MonaiSwinUNETR
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.encoder_weights import load_where_shapes_agree, read_weights, table
 from models.network import SegmentationNetwork
@@ -63,7 +62,7 @@ class SwinUNETR(SegmentationNetwork):
             raise ValueError(f"model.window={window}: must be 2 or more")
         if not 0 <= drop_path < 1:
             raise ValueError(f"model.drop_path={drop_path}: must lie in [0, 1)")
-        super().__init__(divisor=32)
+        super().__init__(divisor=32, outputs="network.out")
         self.standalone_keys = {"weights": None}
         self.network = MonaiSwinUNETR(
             in_channels,
@@ -88,11 +87,6 @@ class SwinUNETR(SegmentationNetwork):
     def width(self) -> int:
         """Channels of the finest level."""
         return int(self.network.swinViT.embed_dim)
-
-    @property
-    def logit_biases(self) -> Sequence[nn.Parameter]:
-        """The bias of the last layer."""
-        return [self.network.get_parameter("out.conv.conv.bias")]
 
     def forward(self, image: Float[Tensor, "B I H W"]) -> Tensor:
         """Return logits (B, K, H, W)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import final
+from typing import ClassVar, final
 
 import torch
 import torch.nn.functional as F
@@ -15,15 +15,13 @@ from torch import Tensor, nn
 class TokenDecoder(nn.Module, ABC):
     """Takes the tokens of several blocks as images, all at one resolution, the first block's first."""
 
+    outputs: ClassVar[str]
+    """Where the layer lies that logits come from."""
+
     @staticmethod
     @abstractmethod
     def choose(stages: Sequence[int]) -> Sequence[int]:
         """Return which of all blocks it wants."""
-
-    @property
-    @abstractmethod
-    def bias(self) -> nn.Parameter:
-        """The bias of the logits."""
 
     @abstractmethod
     def forward(self, tokens: Sequence[Float[Tensor, "B E h w"]]) -> Tensor:
@@ -69,6 +67,8 @@ class UNetTokenDecoder(TokenDecoder):
         width: Channels after the first step, which the next two halve; None for half of the tokens'.
     """
 
+    outputs = "steps.3.merge"
+
     def __init__(self, embedding: int, out_channels: int, width: int | None = None) -> None:
         super().__init__()
         width = width or embedding // 2
@@ -83,11 +83,6 @@ class UNetTokenDecoder(TokenDecoder):
         if len(stages) < 5:
             raise ValueError(f"model.decoder=unet: needs five blocks; the backbone has {len(stages)}")
         return stages[-5:]
-
-    @property
-    def bias(self) -> nn.Parameter:
-        """The bias of the last convolution."""
-        return self.get_parameter("steps.3.merge.bias")
 
     def forward(self, tokens: Sequence[Float[Tensor, "B E h w"]]) -> Tensor:
         """Return logits at 16 pixels a side of each token."""
@@ -126,6 +121,8 @@ class DPTTokenDecoder(TokenDecoder):
         width: Channels of the decoder; None for the paper's 256.
     """
 
+    outputs = "head.1"
+
     def __init__(self, embedding: int, out_channels: int, width: int | None = None) -> None:
         super().__init__()
         width = width or 256
@@ -151,11 +148,6 @@ class DPTTokenDecoder(TokenDecoder):
         if len(stages) < 4:
             raise ValueError(f"model.decoder=dpt: needs four blocks; the backbone has {len(stages)}")
         return [stages[len(stages) * quarter // 4 - 1] for quarter in (1, 2, 3, 4)]
-
-    @property
-    def bias(self) -> nn.Parameter:
-        """The bias of the last convolution."""
-        return self.head.get_parameter("1.bias")
 
     def forward(self, tokens: Sequence[Float[Tensor, "B E h w"]]) -> Tensor:
         """Return logits at 8 pixels a side of each token."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import final
 
 import torch
@@ -111,11 +110,6 @@ class UCTransNet(SegmentationNetwork):
         self.decoder = nn.ModuleList(reversed(steps))
         self.to_logits = nn.Conv2d(width, out_channels, 1)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    @property
-    def logit_biases(self) -> Sequence[nn.Parameter]:
-        """The bias of the last layer."""
-        return [self.to_logits.get_parameter("bias")]
 
     def forward(self, image: Float[Tensor, "B I H W"]) -> Tensor | list[Tensor]:
         """Return logits (B, K, H, W)."""
