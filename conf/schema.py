@@ -36,7 +36,8 @@ class Stage:
         module: The LightningModule, without what the run gives it (network, head, loss, optimizer, schedule).
         fraction: Its share of ``trainer.max_epochs``; whole epochs, at least one.
         streams: What its batches are drawn from: ``labeled``, ``pseudo_labeled``, ``unlabeled`` cases.
-        init: Initial weights: ``scratch``, or ``<stage>/last``, ``<stage>/best`` of an earlier stage.
+        init: Initial weights: ``scratch`` (random, or those of :class:`Init`), or ``<stage>/last``, ``<stage>/best`` of
+            an earlier stage.
         teacher: Weights of the teacher, likewise; null for the student's own.
         pseudo: The earlier stage whose pseudo-labels it learns from; null for none.
         callbacks: The callbacks it brings, by name.
@@ -76,6 +77,22 @@ class SSL:
 
 
 @dataclass
+class Init:
+    """Weights of another run, for the stages whose ``init`` is ``scratch``.
+
+    Args:
+        checkpoint: Its directory or one of its checkpoint files; null for random weights.
+        network: ``student`` or ``teacher``; null for the one that the run monitored.
+        strict: Refuse weights of another name or shape; false takes what agrees. Rows of output layers are taken by
+            the names of their classes, and need not agree.
+    """
+
+    checkpoint: str | None = None
+    network: str | None = None
+    strict: bool = True
+
+
+@dataclass
 class TrainConfig:
     """The root of ``train.py``; the groups are the folders of ``conf/``."""
 
@@ -85,6 +102,7 @@ class TrainConfig:
     experiment_name: str | None = None
     paths: Paths = field(default_factory=Paths)
     ssl: SSL = field(default_factory=SSL)
+    init: Init = field(default_factory=Init)
     data: Any = MISSING
     model: Any = MISSING
     head: Any = MISSING
@@ -140,9 +158,35 @@ class PrepareConfig:
     paths: Paths = field(default_factory=Paths)
 
 
+@dataclass
+class ExportConfig:
+    """The root of ``python -m runs.export``.
+
+    Args:
+        checkpoint: The checkpoint file, or a run directory.
+        output: A new folder for the programs.
+        network: ``student`` or ``teacher``; null for the one that the run monitored.
+        formats: ``pt2``, ``onnx``, or both.
+        data: The data set whose slices the programs are checked on; null for the run's own.
+        slices: How many of them.
+    """
+
+    checkpoint: str = MISSING
+    output: str = MISSING
+    network: str | None = None
+    formats: list[str] = field(default_factory=lambda: ["pt2", "onnx"])
+    data: Any = None
+    augment: Any = None
+    slices: int = 32
+    seed: int = 0
+    debug: bool = False
+    paths: Paths = field(default_factory=Paths)
+
+
 def register() -> None:
-    """Make the schemas known to Hydra, as ``train_schema``, ``evaluate_schema`` and ``prepare_schema``."""
+    """Make the schemas known to Hydra, as ``<entry point>_schema``."""
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="evaluate_schema", node=EvaluateConfig)
     store.store(name="prepare_schema", node=PrepareConfig)
+    store.store(name="export_schema", node=ExportConfig)

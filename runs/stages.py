@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import itertools
 import logging
-import time
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 
 from partial_labels.errors import InputError
 from partial_labels.head import Head
 from partial_labels.pseudo_store import PseudoRound
 from runs.fitted_stage import ContinuousAxis, FittedStage, KeepConfig
+from runs.initial_weights import begin_from
 from runs.instantiate import build
 from runs.loading import read_checkpoint, weights_of
 from runs.targets import parameters, resolve
+from runs.unheard import unheard
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +35,10 @@ GIVEN = (
     *("in_channels", "out_channels", "max_epochs", "run_dir", "callbacks", "loggers", "output"),
 )
 """Arguments that the run passes itself, and which a config may therefore lack."""
+RANDOM_STATES = {"_target_": "callbacks.random_states.RandomStates"}
 
 
+@unheard()
 def rehearse(cfg: DictConfig, data: Any, run_dir: Path) -> None:
     """Build once, and throw away, all that the run will build, so that what is refused is refused before it begins.
 
@@ -102,21 +108,36 @@ def epochs_of(cfg: DictConfig) -> list[int]:
     return [end - start for start, end in itertools.pairwise(ends)]
 
 
-def fit_stages(cfg: DictConfig, data: Any, run_dir: Path, loggers: Sequence[Logger]) -> list[FittedStage]:
-    """Fit every stage of ``cfg.ssl``, and declare each finished.
+def fit_stages(
+    cfg: DictConfig, data: Any, run_dir: Path, loggers: Sequence[Logger], checkpoint: Path | None = None
+) -> list[FittedStage]:
+    """Fit every stage of ``cfg.ssl`` that is not finished, and declare each finished.
+
+    Every stage seeds the generators anew, so that its initial weights do not depend on what came before.
 
     Args:
         cfg: The composed configuration.
         data: The DataModule, set up.
         run_dir: The run directory.
         loggers: Shared by all stages.
+        checkpoint: Where a resumed run goes on; its folder is its stage. None for the beginning of a stage.
     """
     fitted: list[FittedStage] = []
-    for stage, epochs in zip(cfg.ssl.stages, epochs_of(cfg), strict=True):
+    for number, (stage, epochs) in enumerate(zip(cfg.ssl.stages, epochs_of(cfg), strict=True)):
         folder = run_dir / "checkpoints" / stage.name
-        fitted.append(fit_stage(cfg, stage, epochs, data, run_dir, loggers, fitted))
-        fitted[-1].write(folder)
+        finished = FittedStage.read(folder)
+        if finished is None:
+            seed_everything(stage_seed(cfg.seed, number))
+            begun = checkpoint if checkpoint is not None and checkpoint.parent == folder else None
+            finished = fit_stage(cfg, stage, epochs, data, run_dir, loggers, fitted, begun)
+            finished.write(folder)
+        fitted.append(finished)
     return fitted
+
+
+def stage_seed(seed: int, number: int) -> int:
+    """Return the seed of a stage: the run's for the first, a number drawn from it for the others."""
+    return seed if number == 0 else int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
 def fit_stage(
@@ -127,34 +148,40 @@ def fit_stage(
     run_dir: Path,
     loggers: Sequence[Logger],
     earlier: Sequence[FittedStage],
+    checkpoint: Path | None = None,
 ) -> FittedStage:
-    """Fit one stage after the others."""
+    """Fit one stage after the others, from a checkpoint of its own where there is one."""
     pseudo = None if stage.pseudo is None else PseudoRound.open(run_dir / "pseudo" / stage.pseudo, data.opened)
     data.begin_stage(list(stage.streams), pseudo)
     module = build_module(cfg, stage, data)
     load_initial_weights(module, stage, earlier)
-    trainer, best, last = build_trainer(cfg, stage, epochs, run_dir, loggers, earlier)
-    cpu, wall = time.process_time(), time.time()
-    fit(trainer, module, data)
+    trainer, progress = build_trainer(cfg, stage, epochs, run_dir, loggers, earlier)
+    fit(trainer, module, data, checkpoint)
+    folder = run_dir / "checkpoints" / stage.name
+    last, best = folder / LAST, folder / BEST
+    seconds, wall_seconds = progress.seconds
     return FittedStage(
         name=stage.name,
-        last=Path(last.best_model_path),
-        best=Path(best.best_model_path or last.best_model_path),
+        last=last,
+        best=best if best.exists() else last,
         epochs=epochs,
         steps=trainer.global_step,
-        seconds=time.process_time() - cpu,
-        wall_seconds=time.time() - wall,
+        seconds=seconds,
+        wall_seconds=wall_seconds,
+        rows=logged_rows(trainer),
     )
 
 
-def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> None:
+def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, checkpoint: Path | None = None) -> None:
     """Fit, and let Ctrl-C be one, where Lightning would end the process with code 1.
 
     Raises:
-        InputError: If Lightning finds the configuration at fault, such as a ``monitor`` that was not logged.
+        InputError: If Lightning finds the configuration at fault, or the checkpoint does not fit it.
+        Interrupted: If the run was asked to stop.
     """
     try:
-        trainer.fit(module, datamodule=data)
+        with same_signals():
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except MisconfigurationException as error:
         raise InputError(" ".join(str(error).split())) from error
     except SystemExit:
@@ -162,6 +189,20 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any) -> None:
             raise
     if trainer.interrupted:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def same_signals() -> Iterator[None]:
+    """Put the handlers of signals back that a fit has changed; Lightning does so at the wrong moments."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
 
 
 def build_module(cfg: DictConfig, stage: DictConfig, data: Any) -> Any:
@@ -175,7 +216,7 @@ def build_module(cfg: DictConfig, stage: DictConfig, data: Any) -> Any:
         raise InputError(str(error)) from error
     network.set_bias(head.initial_logits(len(store.classes)))
     mean, std = network.input_statistics or data.intensity_statistics()
-    return build(
+    module = build(
         stage.module,
         network=network,
         head=head,
@@ -187,6 +228,9 @@ def build_module(cfg: DictConfig, stage: DictConfig, data: Any) -> Any:
         std=std,
         monitor=cfg.monitor,
     )
+    if stage.init == "scratch":
+        begin_from(cfg.init, module)
+    return module
 
 
 def load_initial_weights(module: Any, stage: DictConfig, earlier: Sequence[FittedStage]) -> None:
@@ -212,23 +256,30 @@ def build_trainer(
     run_dir: Path,
     loggers: Sequence[Logger],
     earlier: Sequence[FittedStage],
-) -> tuple[pl.Trainer, ModelCheckpoint, ModelCheckpoint]:
-    """Build a stage's Trainer and its two checkpoint writers, ``best`` and ``last``."""
+) -> tuple[pl.Trainer, KeepProgress]:
+    """Build a stage's Trainer, and what counts its costs.
+
+    Raises:
+        InputError: If the configuration has no ``callbacks.checkpoints``.
+    """
     folder = run_dir / "checkpoints" / stage.name
-    common: dict[str, Any] = {"dirpath": folder, "auto_insert_metric_name": False, "enable_version_counter": False}
-    best = ModelCheckpoint(filename="best", monitor=cfg.monitor, mode="max", save_top_k=1, **common)
-    last = ModelCheckpoint(filename="last", save_top_k=1, save_on_train_epoch_end=True, **common)
-    callbacks = [build(node) for node in cfg.callbacks.values() if node is not None]
+    nodes = {name: node for name, node in cfg.callbacks.items() if node is not None}
+    if "checkpoints" not in nodes:
+        raise InputError("callbacks.checkpoints is not set: without it nothing is kept; leave the default")
+    checkpoints = build(nodes.pop("checkpoints"), output=str(folder), monitor=cfg.monitor)
+    callbacks = [build(node) for node in nodes.values()]
     callbacks += [build_writer(node, run_dir / "pseudo" / stage.name) for node in stage.callbacks.values() if node]
-    axis = ContinuousAxis(sum(one.epochs for one in earlier), sum(one.steps for one in earlier))
+    steps = sum(one.steps for one in earlier)
+    progress = KeepProgress(steps)
+    axis = ContinuousAxis(sum(one.epochs for one in earlier), steps)
     trainer: pl.Trainer = build(
         cfg.trainer,
         max_epochs=epochs,
         run_dir=str(run_dir),
-        callbacks=[KeepConfig(cfg), axis, *callbacks, best, last],
+        callbacks=[KeepConfig(cfg), axis, progress, build(RANDOM_STATES), *callbacks, checkpoints],
         loggers=loggers,
     )
-    return trainer, best, last
+    return trainer, progress
 
 
 def build_writer(node: DictConfig, output: Path) -> Any:
