@@ -13,7 +13,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from partial_labels.errors import InputError
+from runs.sweep import SweepFailedError, isolated, resumed_arguments
 from runs.targets import parameters, resolve, suggest
 
 Main = Callable[[DictConfig], float | None]
 EXPECTED = (InputError, OmegaConfBaseException, OSError)
 """What the user can mend: shown in one line."""
+LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")
+"""Hydra's launchers that are installed on their own."""
 
 
 class JobFailedError(Exception):
@@ -40,7 +43,8 @@ def run_cli(main: Main, config_name: str, config_path: str = "conf") -> None:
     """Run an entry point under Hydra; wrong input ends with one line on stderr and exit code 1.
 
     With ``debug=true`` the traceback is shown instead. An error that is no :class:`InputError` keeps its traceback
-    always: it is ours, not the user's. In a sweep every failing job is reported when it fails, with its overrides.
+    always: it is ours, not the user's. In a sweep every failing job is reported when it fails, with its overrides, and
+    those of ``train.py`` again at its end.
     A run that fails before it has written anything of its own leaves no directory behind.
 
     Args:
@@ -51,8 +55,12 @@ def run_cli(main: Main, config_name: str, config_path: str = "conf") -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing a shortened traceback and a hint
     task = functools.wraps(main)(functools.partial(_run_job, main))
     try:
+        sys.argv[1:] = resumed_arguments(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(task)()
     except JobFailedError:
+        sys.exit(1)
+    except SweepFailedError as error:
+        print(error, file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -71,6 +79,8 @@ def explain(error: Exception) -> str:
         return " ".join(str(error).split())
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")
+        if group == "hydra/launcher" and choice in LAUNCHERS:
+            return f"{group}={choice}: its plugin is not installed: pip install 'partialseg[launchers]'"
         return f"{group or '--config-name'}={choice}: no such choice{suggest(choice, error.options or [])}"
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
@@ -92,7 +102,7 @@ def _run_job(main: Main, cfg: DictConfig) -> float | None:
     """Run one job and report its failure at once; Hydra would report only the first of a sweep, at its end."""
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
-        with _all_or_nothing():
+        with _all_or_nothing(), isolated() if sweep else nullcontext():
             return main(cfg)
     except Exception as error:
         expected = isinstance(error, EXPECTED) and not _debug()
@@ -105,7 +115,8 @@ def _run_job(main: Main, cfg: DictConfig) -> float | None:
             traceback.print_exc()
         if not sweep:
             sys.exit(1)
-        raise JobFailedError(str(error)) from error
+        reason = explain(error) if expected else f"{type(error).__name__}: {_first_line(error)}"
+        raise JobFailedError(reason) from error
 
 
 def _explain_composition(text: str) -> str:
