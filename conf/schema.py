@@ -123,16 +123,19 @@ class EvaluateConfig:
     """The root of ``evaluate.py``.
 
     Args:
-        checkpoint: The checkpoint file to evaluate.
+        checkpoint: The checkpoint file to evaluate, or a list of several, whose probabilities are averaged.
         network: ``student`` or ``teacher``; null for the one that the run monitored.
         data: Another data set; null for the run's own, with the split written in its run directory.
         part: The cases to evaluate: ``val``, ``test``, ``train`` or ``all``.
         native: Compare on the source grid instead of the stored one.
         nsd_tolerance_mm: Tolerance of the normalised surface Dice, in mm (pixels where no spacing is known).
+        threshold: Least probability of a class, in (0, 1); null for the one that the run decoded by.
+        tta: Test-time augmentation.
+        postprocess: What is done to label maps.
         output: Folder for the tables; null for ``evaluation/`` beside the checkpoint's run.
     """
 
-    checkpoint: str = MISSING
+    checkpoint: Any = MISSING
     network: str | None = None
     data: Any = None
     augment: Any = None
@@ -140,10 +143,63 @@ class EvaluateConfig:
     part: str = "val"
     native: bool = False
     nsd_tolerance_mm: float = 2.0
+    threshold: float | None = None
+    tta: Any = None
+    postprocess: Any = None
     output: str | None = None
     seed: int = 0
     debug: bool = False
     paths: Paths = field(default_factory=Paths)
+
+
+@dataclass
+class PredictConfig:
+    """The root of ``predict.py``.
+
+    Args:
+        checkpoint: A checkpoint file or run directory, or a list of several, whose probabilities are averaged.
+        input: A file, a folder of files, the folder of a DICOM series, or a case store.
+        output: Folder for what is written; a killed prediction goes on where it stopped.
+        pattern: Which paths below an input folder to take, such as ``*/ct.nii.gz``.
+        format: ``source``: as the input is; or ``challenge``: the table of challenge 165 besides.
+        reference: A table whose header the challenge's must have, such as its example; null for none.
+        probabilities: Whether to write them, float16.
+        overlays: Whether to draw pictures.
+        network: ``student`` or ``teacher``; null for the one that the run monitored.
+        threshold: Least probability of a class, in (0, 1); null for the one that the run decoded by.
+        image_size: Size at which the networks see slices; null for the one that they were trained at.
+        tta: Test-time augmentation.
+        postprocess: What is done to label maps.
+        reader: How volumes are turned and windowed; null for how the run's training data were.
+        batch_size: Slices a batch.
+        workers: Threads that read, and as many that write.
+        accelerator: ``auto``, ``cpu`` or ``gpu``; null, as with the two below, for the run's own.
+        precision: ``auto`` or one of Lightning's.
+        threads: CPU threads of torch.
+        progress_bar: Whether to show one.
+    """
+
+    checkpoint: Any = MISSING
+    input: str = MISSING
+    output: str = MISSING
+    pattern: str = "*"
+    format: str = "source"
+    reference: str | None = None
+    probabilities: bool = False
+    overlays: bool = False
+    network: str | None = None
+    threshold: float | None = None
+    image_size: Any = None
+    tta: Any = None
+    postprocess: Any = None
+    reader: Any = None
+    batch_size: int = 32
+    workers: int = 4
+    accelerator: str | None = None
+    precision: str | None = None
+    threads: int | None = None
+    progress_bar: bool = True
+    debug: bool = False
 
 
 @dataclass
@@ -188,5 +244,6 @@ def register() -> None:
     store = ConfigStore.instance()
     store.store(name="train_schema", node=TrainConfig)
     store.store(name="evaluate_schema", node=EvaluateConfig)
+    store.store(name="predict_schema", node=PredictConfig)
     store.store(name="prepare_schema", node=PrepareConfig)
     store.store(name="export_schema", node=ExportConfig)
