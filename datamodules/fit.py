@@ -2,15 +2,17 @@
 
 ``scale``: scaled by one factor so that the side which is longer in relation to the target just fits, then padded, the
 slice centred. ``pad``: never scaled; centred, cropped where it is larger and padded where it is smaller. A slice of
-the stored size passes unchanged under both.
+the stored size passes unchanged under both. ``spacing``: scaled to the pixel of :attr:`StoredGrid.spacing_mm`, so that
+a millimetre is as long in every slice, then as ``pad``.
 
 Pixels are squares, so grids are aligned at their outer edges: nothing moves by half a pixel, in either direction.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -20,9 +22,57 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from partial_labels.errors import InputError
+
 Array = NDArray[Any]
-Fit = Literal["scale", "pad"]
+Fit = Literal["scale", "pad", "spacing"]
 Size = tuple[int, int]
+Pair = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class StoredGrid:
+    """What every slice of a store is brought to.
+
+    Args:
+        size: (H, W) in pixels.
+        fit: The rule.
+        spacing_mm: Side of a stored pixel (row, column) under ``spacing``; otherwise not given.
+
+    Raises:
+        InputError: If a side is not positive, or the spacing is missing or too much for the rule.
+    """
+
+    size: Size
+    fit: Fit
+    spacing_mm: Pair | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.size) != 2 or min(self.size) < 1 or self.fit not in get_args(Fit):
+            rules = ", ".join(get_args(Fit))
+            raise InputError(f"image_size={self.size}, fit={self.fit!r}: give one or two positive sides, and {rules}")
+        if (self.fit == "spacing") != (self.spacing_mm is not None):
+            raise InputError(
+                f"fit={self.fit}, spacing_mm={self.spacing_mm}: fit=spacing needs it, and only fit=spacing"
+            )
+        if self.spacing_mm is not None and not all(0 < side < math.inf for side in self.spacing_mm):
+            raise InputError(f"spacing_mm={self.spacing_mm}: must be positive")
+
+    def zoom(self, spacing_mm: Pair | None, where: str = "") -> Pair:
+        """Return stored pixels per source pixel (rows, columns) that the rule asks for before it looks at the size.
+
+        Args:
+            spacing_mm: Side of a pixel of the slice (row, column).
+            where: Names the slice in an error.
+
+        Raises:
+            InputError: If the rule needs the slice's spacing and it is not known.
+        """
+        if self.spacing_mm is None:
+            return 1.0, 1.0
+        if spacing_mm is None:
+            raise InputError(f"{where}: no spacing is known, which fit=spacing needs; choose data.fit=scale or pad")
+        return spacing_mm[0] / self.spacing_mm[0], spacing_mm[1] / self.spacing_mm[1]
 
 
 @dataclass(frozen=True)
@@ -40,12 +90,11 @@ class Placement:
     size: Size
 
     @classmethod
-    def of(cls, source: Size, size: Size, fit: Fit) -> Placement:
-        """Apply the rule to a slice of ``source`` pixels."""
-        scaled = source
+    def of(cls, source: Size, size: Size, fit: Fit, zoom: Pair = (1.0, 1.0)) -> Placement:
+        """Apply the rule to a slice of ``source`` pixels; ``zoom`` as :meth:`StoredGrid.zoom` gives it."""
         if fit == "scale":
-            factor = min(size[0] / source[0], size[1] / source[1])
-            scaled = (max(1, round(source[0] * factor)), max(1, round(source[1] * factor)))
+            zoom = (min(size[0] / source[0], size[1] / source[1]),) * 2
+        scaled = max(1, round(source[0] * zoom[0])), max(1, round(source[1] * zoom[1]))
         return cls(scaled, ((size[0] - scaled[0]) // 2, (size[1] - scaled[1]) // 2), size)
 
     @property
@@ -73,7 +122,7 @@ class Placement:
         return grid
 
 
-def fit_image(image: Array, size: Size, fit: Fit, fill: int = 0) -> Array:
+def fit_image(image: Array, size: Size, fit: Fit, fill: int = 0, zoom: Pair = (1.0, 1.0)) -> Array:
     """Bring an image to the stored size: bilinear, widened to the pixel where it shrinks so that nothing aliases.
 
     Args:
@@ -81,8 +130,9 @@ def fit_image(image: Array, size: Size, fit: Fit, fill: int = 0) -> Array:
         size: (H, W).
         fit: The rule.
         fill: Value of the padding.
+        zoom: See :meth:`StoredGrid.zoom`.
     """
-    place = Placement.of((image.shape[0], image.shape[1]), size, fit)
+    place = Placement.of((image.shape[0], image.shape[1]), size, fit, zoom)
     if place.scaled != image.shape:
         rows, columns = place.scaled
         resized = Image.fromarray(image.astype(np.float32)).resize((columns, rows), Image.Resampling.BILINEAR)
@@ -90,7 +140,7 @@ def fit_image(image: Array, size: Size, fit: Fit, fill: int = 0) -> Array:
     return place.put(image, fill)
 
 
-def fit_label(label: NDArray[np.uint8], size: Size, fit: Fit, fill: int) -> NDArray[np.uint8]:
+def fit_label(label: NDArray[np.uint8], size: Size, fit: Fit, fill: int, zoom: Pair = (1.0, 1.0)) -> NDArray[np.uint8]:
     """Bring a label map to the stored size: each stored pixel takes the class under its centre.
 
     Args:
@@ -98,8 +148,9 @@ def fit_label(label: NDArray[np.uint8], size: Size, fit: Fit, fill: int) -> NDAr
         size: (H, W).
         fit: The rule.
         fill: Value of the padding.
+        zoom: See :meth:`StoredGrid.zoom`.
     """
-    place = Placement.of((label.shape[0], label.shape[1]), size, fit)
+    place = Placement.of((label.shape[0], label.shape[1]), size, fit, zoom)
     if place.scaled != label.shape:
         rows, columns = (
             (2 * np.arange(scaled) + 1) * source // (2 * scaled)
@@ -109,7 +160,9 @@ def fit_label(label: NDArray[np.uint8], size: Size, fit: Fit, fill: int) -> NDAr
     return place.put(label, fill)
 
 
-def to_native(probs: Float[Tensor, "C H W"], height: int, width: int, fit: Fit) -> Float[Tensor, "C h w"]:
+def to_native(
+    probs: Float[Tensor, "C H W"], height: int, width: int, fit: Fit, zoom: Pair = (1.0, 1.0)
+) -> Float[Tensor, "C h w"]:
     """Bring probabilities from the stored grid back to the source grid, bilinearly.
 
     What the rule cropped away was never seen by the network and is certain background.
@@ -119,14 +172,17 @@ def to_native(probs: Float[Tensor, "C H W"], height: int, width: int, fit: Fit) 
         height: Rows of the source slice.
         width: Columns of the source slice.
         fit: The rule that the store was built by.
+        zoom: See :meth:`StoredGrid.zoom`.
     """
-    place = Placement.of((height, width), (probs.shape[1], probs.shape[2]), fit)
+    place = Placement.of((height, width), (probs.shape[1], probs.shape[2]), fit, zoom)
     rows, columns = place.stored
     seen = probs[:, rows, columns]
+    if seen.shape[1:] != place.scaled:
+        scaled = torch.zeros(probs.shape[0], *place.scaled, dtype=probs.dtype, device=probs.device)
+        scaled[0] = 1
+        rows, columns = place.kept
+        scaled[:, rows, columns] = seen
+        seen = scaled
     if place.scaled != (height, width):
         return interpolate(seen[None], (height, width), mode="bilinear", align_corners=False, antialias=True)[0]
-    native = torch.zeros(probs.shape[0], height, width, dtype=probs.dtype, device=probs.device)
-    native[0] = 1
-    rows, columns = place.kept
-    native[:, rows, columns] = seen
-    return native
+    return seen

@@ -18,8 +18,9 @@ from augment.draws import Draws
 from augment.geometry import MirrorRule
 from augment.views import WeakView
 from datamodules.build import open_or_build
+from datamodules.case_writing import common_spacing
 from datamodules.dataset import Drawn, EvaluationDataset, ResidentCases, TrainingCases, TrainingDataset, mean_and_std
-from datamodules.fit import to_native
+from datamodules.fit import Fit, StoredGrid, to_native
 from datamodules.labeled_subset import ShownLabels, hide_classes, select_labeled, show
 from datamodules.pools import TrainingPools
 from datamodules.presence import present_cells
@@ -44,7 +45,9 @@ class PartialLabelDataModule(pl.LightningDataModule):
         root: The source's own key, lifted here so that it is typed as ``data.root=``; the conf hands it on.
         assume_all_examined: Likewise, where the source knows it.
         image_size: Side of the stored slices in pixels, or (H, W).
-        fit: How slices of another size are brought to it: ``scale`` or ``pad``.
+        fit: How slices of another size are brought to it: ``scale``, ``pad`` or ``spacing``.
+        spacing_mm: Side of a stored pixel, or (row, column), for ``fit=spacing``.
+        build_workers: Processes that read volumes when the store is built; each holds one in memory.
         split_seed: Seeds the split, the choice of labeled cases and of hidden classes. The same for every ``seed``,
             so that runs of several seeds are measured on the same cases.
         val_fraction: Share of the cases kept for validation, where the source gives no split.
@@ -75,7 +78,9 @@ class PartialLabelDataModule(pl.LightningDataModule):
         root: str | None = None,
         assume_all_examined: bool = False,
         image_size: int | list[int] = 256,
-        fit: Literal["scale", "pad"] = "scale",
+        fit: Fit = "scale",
+        spacing_mm: float | list[float] | None = None,
+        build_workers: int = 1,
         split_seed: int = 0,
         val_fraction: float = 0.2,
         similarity: float = 0.98,
@@ -97,12 +102,19 @@ class PartialLabelDataModule(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        _at_least(1, batch_size=batch_size, val_batch_size=val_batch_size, steps_per_epoch=steps_per_epoch)
+        _at_least(
+            1,
+            build_workers=build_workers,
+            batch_size=batch_size,
+            val_batch_size=val_batch_size,
+            steps_per_epoch=steps_per_epoch,
+        )
         _at_least(1, pseudo_batch_size=pseudo_batch_size, unlabeled_batch_size=unlabeled_batch_size)
         _at_least(0, num_workers=num_workers, seed=seed, split_seed=split_seed)
         self.source, self.cache = source, Path(cache)
-        self.image_size = _sides(image_size)
-        self.fit: Literal["scale", "pad"] = fit
+        sides = (spacing_mm,) * 2 if isinstance(spacing_mm, (int, float)) else spacing_mm
+        self.grid = StoredGrid(_sides(image_size), fit, None if sides is None else (float(sides[0]), float(sides[-1])))
+        self.build_workers = build_workers
         self.split_seed, self.val_fraction, self.similarity = split_seed, val_fraction, similarity
         self.folds, self.fold = folds, fold
         self.labeled_groups, self.labeled_fraction, self.labeled_first = labeled_groups, labeled_fraction, labeled_first
@@ -127,7 +139,10 @@ class PartialLabelDataModule(pl.LightningDataModule):
     def opened(self) -> CaseStore:
         """The store, built at first sight."""
         if self.store is None:
-            self.store = open_or_build(self.source, self.cache, self.image_size, self.fit)
+            grid = self.grid
+            self.store = open_or_build(
+                self.source, self.cache, grid.size, grid.fit, grid.spacing_mm, self.build_workers
+            )
         return self.store
 
     def setup(self, stage: str | None = None, split_file: Path | None = None) -> None:
@@ -291,8 +306,9 @@ class PartialLabelDataModule(pl.LightningDataModule):
 
     @property
     def native_spacing_mm(self) -> tuple[float, float] | None:
-        """Pixel (row, column) of the source grid, where the source knows it."""
-        return self.source.spacing_mm
+        """Pixel (row, column) of the source grid, where it is known and the same for all cases."""
+        found = {row.spacing_mm or self.source.spacing_mm for row in self.opened.cases.rows}
+        return None if None in found else common_spacing(sorted(spacing for spacing in found if spacing))
 
     def to_native(self, probs: Tensor, case: ValidationBatch) -> tuple[Tensor, ValidationBatch]:
         """Bring the prediction (C, H, W) and the label of one case to the source grid.
@@ -303,7 +319,8 @@ class PartialLabelDataModule(pl.LightningDataModule):
         row = store.cases.rows[number]
         label = torch.from_numpy(np.array(store.native_label(number)))[None].to(probs.device)
         seen = case.seen._replace(label=label)
-        return to_native(probs, row.height, row.width, self.fit), case._replace(seen=seen, truth=seen)
+        zoom = self.grid.zoom(row.spacing_mm or self.source.spacing_mm, row.name)
+        return to_native(probs, row.height, row.width, self.grid.fit, zoom), case._replace(seen=seen, truth=seen)
 
     def _loader(self, dataset: Any, workers: int, sampler: Iterable[Any] | None = None) -> DataLoader[Any]:
         return DataLoader(

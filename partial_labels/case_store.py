@@ -20,7 +20,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +37,7 @@ from partial_labels.errors import InputError
 
 FORMAT = 1
 AXES = ("rows", "columns", "none")
+KINDS: Mapping[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float}
 Array = NDArray[Any]
 
 
@@ -102,6 +103,8 @@ class CaseRow:
         height: Rows of the source slice, in pixels.
         width: Columns of the source slice, in pixels.
         native_offset: Where its labels begin in ``native.npy``; -1 where source and stored grid agree.
+        row_mm: Side of a pixel of the source slice along the rows' axis, from row to row; 0 where it is not known.
+        column_mm: The same from column to column.
     """
 
     name: str
@@ -113,6 +116,13 @@ class CaseRow:
     height: int = 0
     width: int = 0
     native_offset: int = -1
+    row_mm: float = 0.0
+    column_mm: float = 0.0
+
+    @property
+    def spacing_mm(self) -> tuple[float, float] | None:
+        """Side of a pixel of the source slice (row, column), where it is known."""
+        return (self.row_mm, self.column_mm) if self.row_mm > 0 and self.column_mm > 0 else None
 
 
 class CaseTable(Sequence[CaseRow]):
@@ -147,12 +157,13 @@ class CaseTable(Sequence[CaseRow]):
 
     @classmethod
     def read(cls, path: Path) -> CaseTable:
-        """Read what :meth:`write` wrote."""
+        """Read what :meth:`write` wrote; a column that an older store lacks has its default."""
+        kinds: dict[str, Callable[[str], Any]] = {f.name: KINDS[str(f.type)] for f in fields(CaseRow)}
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.reader(file)
-            kinds = [int if f.type == "int" else str for f in fields(CaseRow)]
-            next(reader)
-            return cls([CaseRow(*(kind(value) for kind, value in zip(kinds, row, strict=True))) for row in reader])  # type: ignore[arg-type]
+            names = next(reader)
+            rows = [dict(zip(names, row, strict=True)) for row in reader]
+        return cls([CaseRow(**{name: kinds[name](text) for name, text in row.items()}) for row in rows])
 
 
 @dataclass(frozen=True)
@@ -247,11 +258,11 @@ class CaseStoreWriter:
     Args:
         path: The folder to make.
         header: What holds for every case.
-        num_cases: How many cases will be added.
+        num_cases: How many cases will be added; None where that is not known before.
         with_truth: Whether the source knows more than it shows.
     """
 
-    def __init__(self, path: str | Path, header: StoreHeader, num_cases: int, with_truth: bool = False) -> None:
+    def __init__(self, path: str | Path, header: StoreHeader, num_cases: int | None, with_truth: bool = False) -> None:
         self.path = Path(path)
         self.header = header
         self.num_cases = num_cases
@@ -310,6 +321,23 @@ class CaseStoreWriter:
             self.native.append(native_label.ravel())
         self.rows.append(replace(row, height=height, width=width, native_offset=offset))
 
+    def extend(self, store: CaseStore, block: int = 256) -> None:
+        """Append all cases of another store of the same classes and size, a block of them in memory at a time."""
+        pairs = [(self.images, store.images), (self.labels, store.labels)]
+        if self.truth is not None and store.truth is not None:
+            pairs.append((self.truth, store.truth))
+        for array, other in pairs:
+            for start in range(0, len(store), block):
+                array.append(other[start : start + block])
+        base = self.native.length
+        if store.native is not None:
+            self.native.append(store.native)
+        self.status.extend(np.array(store.status))
+        self.rows.extend(
+            replace(row, native_offset=row.native_offset + base if row.native_offset >= 0 else -1)
+            for row in store.cases.rows
+        )
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -323,11 +351,11 @@ class CaseStoreWriter:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _finish(self) -> None:
-        if len(self.rows) != self.num_cases:
+        if self.num_cases not in (None, len(self.rows)):
             raise ValueError(f"{self.path}: {len(self.rows)} cases added, {self.num_cases} announced")
         if not self.native.length:
             (self.folder / "native.npy").unlink()
-        np.save(self.folder / "status.npy", np.stack(self.status))
+        np.save(self.folder / "status.npy", np.array(self.status, np.uint8).reshape(-1, len(self.header.classes)))
         CaseTable(self.rows).write(self.folder / "cases.csv")
         (self.folder / "header.json").write_text(json.dumps(self.header.to_json(), indent=1), encoding="utf-8")
         self.folder.chmod(0o755)

@@ -1,12 +1,18 @@
-"""Small volumes as NIfTI files and DICOM series, written for the tests by nibabel and pydicom."""
+"""Small volumes for the tests: NIfTI files and DICOM series as nibabel and pydicom write them, and made-up ones."""
 
 import itertools
+import tempfile
 from pathlib import Path
 
 import nibabel
 import numpy as np
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+from datamodules.sources.base import SourceCase, VolumeSource
+from partial_labels.case_store import CaseRow
+from partial_labels.classes import ClassTable
+from partial_labels.errors import InputError
 
 ORIENTATIONS = [
     "".join(letters[i] for letters, i in zip(order, picks, strict=True))
@@ -61,3 +67,43 @@ def write_series(folder: Path, array, spacing=(1.0, 1.0, 1.0), slope=1, intercep
             setattr(dataset, name, value)
         dataset.save_as(folder / f"{order[number]:04d}.dcm", enforce_file_format=True)
     return folder
+
+
+class MadeVolumes(VolumeSource):
+    """Volumes made of numbers; counts its readings in a folder, since each may happen in another process."""
+
+    def __init__(self, readings: Path, slices=(2, 0, 3), version="1", fails=None):
+        self.name = "made"
+        self.readings, self.slices, self.version, self.fails = readings, slices, version, fails
+        readings.mkdir(exist_ok=True)
+
+    @property
+    def classes(self):
+        return ClassTable.from_foreground(["liver", "spleen"])
+
+    @property
+    def volumes(self):
+        return [f"v{number}" for number in range(len(self.slices))]
+
+    def options(self):
+        return self.version
+
+    def volume_fingerprint(self, number):
+        return f"{number} {self.slices[number]}"
+
+    def read(self, number):
+        Path(tempfile.mkdtemp(prefix=f"v{number}.", dir=self.readings))
+        for index in range(self.slices[number]):
+            if (number, index) == self.fails:
+                raise InputError(f"v{number}: made to fail")
+            yield made_slice(number, index)
+
+
+def made_slice(number, index):
+    """Return a slice of a volume, larger from volume to volume."""
+    shape = (8, 8 + 2 * number)
+    image = np.random.default_rng([number, index]).integers(0, 256, shape).astype(np.uint8)
+    label = np.zeros(shape, np.uint8)
+    label[index] = 1
+    row = CaseRow(f"v{number}_{index}", f"v{number}", f"v{number}", index)
+    return SourceCase(row, image, label, np.array([False, True, False]), spacing_mm=(1.0, 1.0 + number))

@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from datamodules.fit import Placement, fit_image, fit_label, to_native
+from datamodules.fit import Placement, StoredGrid, fit_image, fit_label, to_native
 from partial_labels.batch import IGNORE
+from partial_labels.errors import InputError
 
 SIDES = st.integers(16, 90)
 
@@ -102,6 +103,49 @@ def test_a_smooth_structure_comes_back_in_place(height, width, side):
     stored = fit_image(image, (side, side), "scale").astype(np.float32) / 30000
     back = to_native(torch.stack([torch.from_numpy(1 - stored), torch.from_numpy(stored)]), height, width, "scale")
     assert np.abs(centre(back[1]) - centre(blob)).max() <= 0.5
+
+
+@settings(deadline=None, max_examples=60)
+@given(SIDES, SIDES, st.tuples(SIDES, SIDES), st.tuples(*[st.floats(0.4, 2.5)] * 2), st.floats(0, 1))
+def test_resampling_to_a_spacing_and_back_moves_nothing_by_half_a_pixel(height, width, size, zoom, at):
+    """A box that lies within the crop comes back in its place, up to half a pixel of the coarser grid."""
+    place = Placement.of((height, width), size, "spacing", zoom)
+    scale = np.array(place.scaled) / (height, width)
+    box = np.zeros((height, width), np.uint8)
+    spans = []
+    for axis in range(2):
+        first = int(np.ceil(max(0, -place.offset[axis]) / scale[axis]))
+        last = int(np.floor(min(place.scaled[axis], size[axis] - place.offset[axis]) / scale[axis]))
+        length = max(1, (last - first) // 2)
+        start = first + round(at * max(0, last - first - length))
+        spans.append(slice(start, start + length))
+    box[tuple(spans)] = 1
+    assume(box.sum() and min((spans[i].stop - spans[i].start) * scale[i] for i in (0, 1)) >= 2)
+
+    stored = fit_label(box, size, "spacing", IGNORE, zoom)
+    image = fit_image(box * np.uint8(200), size, "spacing", zoom=zoom)
+    assert np.abs(centre(stored == 1) - centre(image)).max() <= 0.5
+    foreground = torch.from_numpy(stored == 1).float()
+    back = to_native(torch.stack([1 - foreground, foreground]), height, width, "spacing", zoom)
+    assert back.shape == (2, height, width)
+    assert np.allclose(back.sum(0), 1, atol=1e-5)
+    assert (np.abs(centre(back[1]) - centre(box)) <= 0.5 * np.maximum(1, 1 / scale)).all()
+
+
+def test_the_grid_says_what_is_wrong_with_it(unchecked_shapes):
+    for grid, message in (
+        (((8, 0), "scale", None), "positive sides"),
+        (((8, 8), "stretch", None), "scale, pad, spacing"),
+        (((8, 8), "spacing", None), "fit=spacing needs it"),
+        (((8, 8), "pad", (1.0, 1.0)), "only fit=spacing"),
+        (((8, 8), "spacing", (1.0, -1.0)), "must be positive"),
+    ):
+        with pytest.raises(InputError, match=message):
+            StoredGrid(*grid)
+    with pytest.raises(InputError, match="a slice: no spacing is known"):
+        StoredGrid((8, 8), "spacing", (1.0, 1.0)).zoom(None, "a slice")
+    assert StoredGrid((8, 8), "spacing", (2.0, 1.0)).zoom((1.0, 3.0)) == (0.5, 3.0)
+    assert StoredGrid((8, 8), "scale").zoom(None) == (1.0, 1.0)
 
 
 def test_what_was_cropped_away_is_background():

@@ -53,6 +53,30 @@ def test_a_store_comes_back_as_it_was_written(tmp_path):
     assert store.cases.volume_number.tolist() == [0, 1, 0]
 
 
+def test_a_store_without_spacings_of_its_slices_still_opens(tmp_path):
+    write(tmp_path / "s")
+    table = tmp_path / "s" / "cases.csv"
+    lines = [line.removesuffix(",0.0,0.0").removesuffix(",row_mm,column_mm") for line in table.read_text().splitlines()]
+    table.write_text("\n".join(lines) + "\n")
+    assert "mm" not in table.read_text()
+    assert {row.spacing_mm for row in CaseStore.open(tmp_path / "s").cases} == {None}
+
+
+def test_stores_are_put_one_after_the_other(tmp_path):
+    kept = [write(tmp_path / name, with_truth=True, native=native) for name, native in (("a", [1]), ("b", [0, 2]))]
+    with CaseStoreWriter(tmp_path / "both", header(), None, with_truth=True) as writer:
+        for name in "ab":
+            writer.extend(CaseStore.open(tmp_path / name), block=2)
+    store = CaseStore.open(tmp_path / "both")
+    assert len(store) == 6
+    for i, (image, label, truth, native) in enumerate([*kept[0].values(), *kept[1].values()]):
+        assert np.array_equal(store.images[i], image)
+        assert np.array_equal(store.labels[i], label)
+        assert np.array_equal(store.truth[i], truth)
+        assert np.array_equal(store.native_label(i), label if native is None else native)
+    assert np.array_equal(store.status[3:], CaseStore.open(tmp_path / "b").status)
+
+
 def test_the_background_is_known_only_where_all_else_is(tmp_path):
     write(tmp_path / "s")
     status = CaseStore.open(tmp_path / "s").status
