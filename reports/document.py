@@ -25,10 +25,18 @@ class Section:
     body: str
 
 
-def write_document(path: Path, title: str, subtitle: str, sections: Iterable[Section]) -> Path:
-    """Write a page of sections in one rename and return its path."""
+def write_document(path: Path, title: str, subtitle: str, sections: Iterable[Section], head: str = "") -> Path:
+    """Write a page of sections in one rename and return its path.
+
+    Args:
+        path: The HTML file.
+        title: Heading.
+        subtitle: Stands below it.
+        sections: Parts of the page.
+        head: More for the page's head, such as scripts: HTML.
+    """
     body = "\n".join(f"<section>\n<h2>{escape(s.title)}</h2>\n{s.body}\n</section>" for s in sections)
-    page = PAGE.substitute(title=escape(title), subtitle=escape(subtitle), style=STYLE, body=body)
+    page = PAGE.substitute(title=escape(title), subtitle=escape(subtitle), style=STYLE, body=body, head=head)
     return write_text(path, page)
 
 
@@ -106,7 +114,7 @@ PAGE = string.Template("""<!doctype html>
 <style>
 $style
 </style>
-</head>
+$head</head>
 <body>
 <header>
 <h1>$title</h1>

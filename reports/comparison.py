@@ -1,0 +1,120 @@
+"""Compares runs: which is better, by how much, and whether that is more than noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from partial_labels.errors import InputError
+from reports.comparison_keys import Group, group_runs
+from reports.comparison_runs import Run, read_runs
+from reports.comparison_statistics import PAIRED, Gain, gains_over
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison shows.
+
+    Args:
+        runs: All runs that were found.
+        groups: The runs, put together.
+        baseline: The group that the others are held against.
+        figure: The figure that counts, a key of ``PAIRED``.
+        gains: Of every other group, for every key of ``PAIRED``.
+        notes: What must be known to read it right, such as runs that are unfinished.
+    """
+
+    runs: list[Run]
+    groups: list[Group]
+    baseline: Group
+    figure: str
+    gains: dict[str, list[Gain]]
+    notes: list[str]
+
+
+def compare(
+    directories: Sequence[str | Path],
+    group_by: Sequence[str] = (),
+    baseline: str | None = None,
+    figure: str | None = None,
+) -> Comparison:
+    """Read, group and compare runs.
+
+    Args:
+        directories: Directories of runs or sweeps.
+        group_by: Keys of the configuration; by default those in which the runs differ, seed aside.
+        baseline: Label of a group, or a value that only one has; by default the first group with a finished run.
+        figure: The figure that counts; by default what the runs monitored, as far as cases keep it.
+
+    Raises:
+        InputError: If there is no run, a file is damaged, or a key or group does not exist.
+    """
+    runs = read_runs(directories)
+    groups = group_runs(runs, group_by)
+    against = choose_baseline(groups, baseline)
+    counts = figure or monitored(runs)
+    gains = {name: gains_over(groups, against, name) for name in PAIRED}
+    return Comparison(runs, groups, against, counts, gains, notes_on(runs, groups))
+
+
+def choose_baseline(groups: Sequence[Group], name: str | None) -> Group:
+    """Find the group that the user means by a label or by a value that is its alone.
+
+    Raises:
+        InputError: If there is no such group, or several.
+    """
+    if name is None:
+        return next((group for group in groups if group.finished), groups[0])
+    found = [group for group in groups if group.label == name]
+    found = found or [group for group in groups if name in group.keys.values()]
+    if len(found) == 1:
+        return found[0]
+    wrong = "no such group" if not found else "several groups have that value"
+    raise InputError(f"--baseline {name}: {wrong}; there is {' | '.join(group.label for group in groups)}")
+
+
+def monitored(runs: Sequence[Run]) -> str:
+    """Return the figure that the runs chose their best checkpoint by, the slice-wise Dice where they disagree."""
+    names = {str(run.config.get("monitor", "")).removeprefix("val/") for run in runs}
+    return names.pop() if len(names) == 1 and names <= PAIRED.keys() else "dice"
+
+
+def notes_on(runs: Sequence[Run], groups: Sequence[Group]) -> list[str]:
+    """Say what a reader would otherwise not notice."""
+    found = [f"{run.name} is unfinished ({progress_of(run)}): it is shown, but counts nowhere" for run in runs
+             if not run.finished]  # fmt: skip
+    if len({run.data for run in runs if run.finished}) > 1:
+        found.append(
+            "the runs were validated on different data or splits: their figures stand side by side, but only groups "
+            "on the baseline's cases are compared with it"
+        )
+    for group in groups:
+        seeds = [run.seed for run in group.finished]
+        if group.mixed:
+            found.append(f"{group.label}: its runs differ in {', '.join(group.mixed)}, not in the seed alone")
+        elif len(set(seeds)) < len(seeds):
+            found.append(f"{group.label}: some of its runs have the same seed, so that its spread is too small")
+    return found
+
+
+def progress_of(run: Run) -> str:
+    """Say how far a run has come."""
+    epochs = max((float(at[-1]) for at, _ in run.curves.values() if len(at)), default=0.0)
+    whole = run.config.get("trainer", {}).get("max_epochs", "?")
+    return f"{epochs:.0f} of {whole} epochs logged"
+
+
+def write_page(comparison: Comparison, output: Path) -> Path:
+    """Write ``compare.html`` and return its path.
+
+    Raises:
+        InputError: If Plotly is not installed.
+    """
+    try:
+        from reports.comparison_page import write_comparison_page
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "plotly":
+            raise
+        raise InputError(f"{output}: its charts need plotly; pip install 'partialseg[compare]'") from error
+    return write_comparison_page(comparison, output)

@@ -1,0 +1,191 @@
+"""The charts of a comparison, as Plotly figures without colours: the page paints them for a light or a dark screen."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from textwrap import wrap
+from typing import Any, TypeAlias
+
+import plotly.graph_objects as go
+
+from reports.comparison_classes import ClassTable
+from reports.comparison_keys import Group
+from reports.comparison_runs import Run
+from reports.comparison_statistics import Gain, common_curves, mean_curve
+from reports.wording import plain
+
+Figure: TypeAlias = dict[str, Any]
+"""What Plotly.newPlot takes; a trace's ``meta.series`` is the number of its group."""
+
+CURVES = {
+    "val/dice": "Dice",
+    "val/dice_volume": "Dice by volume",
+    "val/dice_truth": "Dice against the truth",
+    "val/dice_pessimistic": "Dice, unknown as absent",
+}
+DASHES = ("solid", "dash", "dot", "dashdot")
+COLOURS = 7
+"""Colours of the page; groups beyond are told apart by dashes."""
+
+
+def curve_charts(groups: Sequence[Group]) -> dict[str, Figure]:
+    """Draw each Dice over the epochs: a line and a band of one deviation a group, and where stages begin.
+
+    Runs that have not come to their end are thin dashed lines of their own: they count in no mean.
+    """
+    logged = {key for group in groups for run in group.runs for key in run.curves}
+    return {title: _curve_chart(groups, key) for key, title in CURVES.items() if key in logged}
+
+
+def gain_chart(gains: Sequence[Gain], baseline: str) -> Figure:
+    """Draw the difference of each group to the baseline, with its intervals over patients and over seeds."""
+    shown = [gain for gain in gains if gain.over_cases is not None and not math.isnan(gain.over_cases.mean)][::-1]
+    figure = go.Figure()
+    for place, gain in enumerate(shown):
+        assert gain.over_cases is not None
+        mean, low, high = gain.over_cases
+        spans = {"seeds": gain.over_seeds, "patients": (low, high)}
+        for name, span in spans.items():
+            if span is not None:
+                figure.add_scatter(
+                    x=list(span), y=[place, place], mode="lines", hoverinfo="skip", showlegend=False,
+                    line={"width": 2 if name == "seeds" else 7}, opacity=0.55 if name == "seeds" else 0.85,
+                    meta={"series": 0 if low > 0 else 1 if high < 0 else 6},
+                )  # fmt: skip
+        figure.add_scatter(
+            x=[mean], y=[place], mode="markers", showlegend=False, meta={"ink": True},
+            marker={"size": 11, "symbol": "diamond"},
+            hovertemplate=f"{escape(gain.group)}<br>%{{x:+.4f}} ({low:+.4f} to {high:+.4f})<extra></extra>",
+        )  # fmt: skip
+    figure.add_vline(x=0, line_width=1.5)
+    ticks = [wrapped(gain.group) for gain in shown]
+    figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=ticks, range=[-0.6, len(shown) - 0.4])
+    figure.update_xaxes(title=f"gain over {escape(baseline)}", zeroline=False)
+    return _plain(figure, height=110 + 46 * max(len(shown), 1))
+
+
+def class_chart(table: ClassTable) -> Figure:
+    """Draw the Dice of every class and group, light (0) to dark (1); silent classes and uncounted ones are marked."""
+    figure = go.Figure(
+        go.Heatmap(
+            z=[[None if math.isnan(value) else value for value in row] for row in table.dice],
+            x=[wrapped(label, 14) for label in table.groups],
+            y=[plain(name) for name in table.classes],
+            text=table.marks,
+            texttemplate="%{text}", customdata=table.notes, zmin=0, zmax=1, xgap=2, ygap=2, hoverongaps=True,
+            hovertemplate="<b>%{y}</b>, %{x}<br>%{customdata}<extra></extra>", meta={"scale": True},
+            colorbar={"title": "Dice", "thickness": 10, "outlinewidth": 0},
+        )
+    )  # fmt: skip
+    figure.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
+    figure.update_xaxes(side="top", showgrid=False, tickangle=0)
+    return _plain(figure, height=120 + 22 * len(table.classes))
+
+
+def cost_chart(groups: Sequence[Group], figure_name: str) -> Figure:
+    """Draw what every finished run reached against how long it took."""
+    figure = go.Figure()
+    for series, group in enumerate(groups):
+        runs = group.finished
+        figure.add_scatter(
+            x=[(run.results or {})["wall_seconds"] / 60 for run in runs],
+            y=[run.figure("last", figure_name) for run in runs],
+            text=[f"seed {run.seed}" for run in runs], hovertemplate="%{text}: %{y:.4f} after %{x:.1f} min",
+            mode="markers", marker={"size": 11, "symbol": series // COLOURS}, name=wrapped(group.label),
+            meta={"series": series},
+        )  # fmt: skip
+    figure.update_xaxes(title="minutes on the clock", rangemode="tozero")
+    figure.update_yaxes(title=figure_name)
+    return _plain(figure, height=320)
+
+
+def wrapped(label: str, width: int = 26) -> str:
+    """Break a label into lines, as HTML."""
+    return "<br>".join(escape(line) for line in wrap(label, width) or [""])
+
+
+def stage_starts(run: Run) -> list[tuple[float, str]]:
+    """Return the epoch at which each stage but the first began, with its name."""
+    starts, over = [], 0.0
+    for stage in run.stages:
+        if over:
+            starts.append((over, str(stage["name"])))
+        over += float(stage["epochs"])
+    return starts
+
+
+def _curve_chart(groups: Sequence[Group], key: str) -> Figure:
+    figure = go.Figure()
+    for series, group in enumerate(groups):
+        if curves := common_curves(group).get(key):
+            epochs, mean, deviation = (values.tolist() for values in mean_curve(curves))
+            _add_band(figure, series, epochs, mean, deviation)
+            figure.add_scatter(
+                x=epochs, y=mean, mode="lines+markers", name=wrapped(group.label), legendgroup=str(series),
+                line={"width": 2.4, "dash": DASHES[series // COLOURS % 4]}, marker={"size": 5}, meta={"series": series},
+                customdata=deviation, hovertemplate=f"%{{y:.4f}} ± %{{customdata:.4f}} (n={len(curves)})",
+            )  # fmt: skip
+        for run in group.runs:
+            if key in run.curves and (not run.finished or len(group.finished) > 1):
+                _add_run(figure, series, run, key)
+    _mark_stages(figure, groups)
+    figure.update_xaxes(title="epoch", rangemode="tozero")
+    figure.update_yaxes(title=CURVES[key], rangemode="tozero")
+    figure.update_layout(hovermode="x unified")
+    return _plain(figure, height=380)
+
+
+def _add_band(figure: go.Figure, series: int, epochs: list[float], mean: list[float], deviation: list[float]) -> None:
+    upper = [m + d for m, d in zip(mean, deviation, strict=True)]
+    lower = [m - d for m, d in zip(mean, deviation, strict=True)]
+    if any(deviation):
+        figure.add_scatter(
+            x=[*epochs, *epochs[::-1]], y=[*upper, *lower[::-1]], fill="toself", line={"width": 0}, mode="lines",
+            legendgroup=str(series), showlegend=False, hoverinfo="skip", meta={"series": series, "band": True},
+        )  # fmt: skip
+
+
+def _add_run(figure: go.Figure, series: int, run: Run, key: str) -> None:
+    """Draw a single run: faint behind its group's mean, or by its name where it is unfinished."""
+    epochs, values = (column.tolist() for column in run.curves[key])
+    figure.add_scatter(
+        x=epochs, y=values, mode="lines", legendgroup=str(series), meta={"series": series, "run": run.name},
+        name=f"{wrapped(run.name)} (unfinished)", showlegend=not run.finished, opacity=0.4 if run.finished else 0.8,
+        line={"width": 1, "dash": "solid" if run.finished else "dash"},
+        **({"hoverinfo": "skip"} if run.finished else {"hovertemplate": "%{y:.4f}"}),
+    )  # fmt: skip
+
+
+def _mark_stages(figure: go.Figure, groups: Sequence[Group]) -> None:
+    """Draw a dotted line where a stage begins in any group, and name it; neighbours stand at different heights."""
+    starts: dict[float, list[str]] = {}
+    for group in groups:
+        for epoch, name in stage_starts(group.runs[0]):
+            if name not in starts.setdefault(epoch, []):
+                starts[epoch].append(name)
+    for number, (epoch, names) in enumerate(sorted(starts.items())):
+        figure.add_vline(x=epoch, line_width=1, line_dash="dot")
+        figure.add_annotation(
+            x=epoch, y=1.0 - 0.06 * (number % 3), yref="paper", text=escape(", ".join(names)), showarrow=False,
+            xanchor="left", yanchor="top", xshift=3, font={"size": 11},
+        )  # fmt: skip
+
+
+def _plain(figure: go.Figure, height: int) -> Figure:
+    """Return a figure as plain values, with the layout that all share; NaN becomes null."""
+    figure.update_layout(
+        template="none", height=height, margin={"l": 8, "r": 12, "t": 16, "b": 8}, dragmode=False,
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0}, hoverlabel={"namelength": -1},
+    )  # fmt: skip
+    figure.update_xaxes(automargin=True)
+    figure.update_yaxes(automargin=True)
+    content: Figure = json.loads(figure.to_json())
+    return content
+
+
+def charts_of(parts: Mapping[str, Figure | Mapping[str, Figure]]) -> dict[str, dict[str, Figure]]:
+    """Give every chart its views; one that has a single view has no name for it."""
+    return {name: {"": part} if "data" in part else dict(part) for name, part in parts.items()}  # type: ignore[dict-item]

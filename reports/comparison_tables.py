@@ -1,0 +1,168 @@
+"""The tables of a comparison: for the terminal, and as texts for the page."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from reports.comparison import Comparison, progress_of
+from reports.comparison_keys import ABSENT, Group, differing_keys
+from reports.comparison_runs import Run
+from reports.comparison_statistics import Gain, Mean, figure_of
+from reports.results_table import FIGURES, spread
+
+Rows = list[list[str]]
+TITLES = {
+    "dice": "Dice",
+    "dice_volume": "Dice by volume",
+    "dice_truth": "Dice, truth",
+    "hd95_mm": "HD95 mm",
+    "hd95_px": "HD95 px",
+    "nsd": "NSD",
+}
+COSTS = {"perf/images_per_second": "images/s", "perf/memory_gb": "memory GB"}
+"""Logged figures of what a run costs."""
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Print the groups, the best first, and what must be known to read the table right."""
+    name, base = comparison.figure, comparison.baseline
+    gains = {gain.group: gain for gain in comparison.gains[name]}
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("group", overflow="fold", ratio=3)
+    for title in ("runs", f"{name}\nlast", "\nbest", f"gain over\n{base.label}"):
+        table.add_column(title, justify="right", vertical="bottom", no_wrap="\n" not in title, overflow="fold")
+    table.add_column("is it noise?", ratio=4, vertical="bottom")
+    for group in ranked(comparison.groups, name):
+        gain = gains.get(group.label)
+        cells = [group.label, runs_text(group), *(spread_of(figure_of(group, at, name)) for at in ("last", "best"))]
+        table.add_row(*map(Text, [*cells, gain_text(gain), gain.verdict if gain else "the baseline"]))
+    console.print(table)
+    for note in comparison.notes:
+        console.print(Text(f"note: {note}"), soft_wrap=True)
+
+
+def figure_rows(groups: Sequence[Group], checkpoint: str, names: Sequence[str]) -> Rows:
+    """Return a row a group, mean and deviation of every figure of a checkpoint."""
+    return [
+        [group.label, runs_text(group), *(spread_of(figure_of(group, checkpoint, name)) for name in names)]
+        for group in groups
+    ]
+
+
+def figure_names(runs: Sequence[Run], checkpoint: str) -> list[str]:
+    """Return the figures that any run has measured of a checkpoint."""
+    return [name for name in FIGURES if any(not math.isnan(run.figure(checkpoint, name)) for run in runs)]
+
+
+def checkpoints_of(runs: Sequence[Run]) -> list[str]:
+    """Return what was measured: ``last``, ``best``, and the same on test cases where there are any."""
+    return list(dict.fromkeys(name for run in runs for name in (run.results or {}).get("figures", {})))
+
+
+def gain_rows(gains: Sequence[Gain]) -> Rows:
+    """Return a row a group: the gain, its intervals over patients and over seeds, and what follows."""
+    return [
+        [gain.group, gain_text(gain).partition(" ")[0], _interval(gain.over_cases and gain.over_cases[1:]),
+         _interval(gain.over_seeds), gain.verdict] for gain in gains
+    ]  # fmt: skip
+
+
+def cost_rows(groups: Sequence[Group]) -> Rows:
+    """Return a row a group: steps, times, steps a second, and what was logged of throughput and memory."""
+    rows = []
+    for group in groups:
+        results = [run.results for run in group.finished if run.results]
+        wall, cpu, steps = (
+            Mean([float(one[key]) for one in results]) for key in ("wall_seconds", "cpu_seconds", "steps")
+        )
+        rate = Mean([s / max(w, 1e-9) for s, w in zip(steps.values, wall.values, strict=True)])
+        logged = [Mean([logged_mean(run, key) for run in group.finished]) for key in logged_costs(groups)]
+        texts = [f"{one.mean:,.{digits}f}" if one.values else ABSENT for one, digits in
+                 ((steps, 0), (wall, 0), (cpu, 0), (rate, 2), *((one, 2) for one in logged))]  # fmt: skip
+        rows.append([group.label, *(text.replace("nan", ABSENT) for text in texts)])
+    return rows
+
+
+def logged_costs(groups: Sequence[Group]) -> list[str]:
+    """Return the figures of cost that any run has logged."""
+    return [key for key in COSTS if any(key in run.curves for group in groups for run in group.finished)]
+
+
+def logged_mean(run: Run, key: str) -> float:
+    """Return the mean of what a run logged under a key, NaN where it did not."""
+    return statistics.fmean(run.curves[key][1].tolist()) if key in run.curves else math.nan
+
+
+def pseudo_rows(groups: Sequence[Group]) -> tuple[list[str], Rows]:
+    """Return titles and a row for every round of pseudo-labels of every group; nothing where there are none."""
+    logged = {key for group in groups for run in group.finished for key in run.curves if key.startswith("pseudo/")}
+    keys = [key for key in ("pseudo/coverage", "pseudo/precision", "pseudo/dice", "pseudo/cases") if key in logged]
+    rows = []
+    for group in groups:
+        curves = [[run.curves.get(key) for run in group.finished] for key in keys]
+        rounds = max((len(one[1]) for column in curves for one in column if one), default=0)
+        for number in range(rounds):
+            values = [[float(c[1][number]) if c and number < len(c[1]) else math.nan for c in one] for one in curves]
+            label = f"{group.label}, round {number + 1}" if rounds > 1 else group.label
+            rows.append([label, *(spread(one) for one in values)])
+    return [key.removeprefix("pseudo/") for key in keys], rows
+
+
+def key_rows(groups: Sequence[Group]) -> tuple[Rows, Rows]:
+    """Return the keys in which the runs differ, with every group's values: those one types, and those they bring."""
+    runs = [run for group in groups for run in group.runs]
+    typed: Rows = []
+    brought: Rows = []
+    for key, values in differing_keys(runs).items():
+        of_run = dict(zip((run.path for run in runs), values, strict=True))
+        cells = [" | ".join(dict.fromkeys(of_run[run.path] for run in group.runs)) for group in groups]
+        (brought if key.startswith(("ssl.stages", "callbacks")) else typed).append([key, *cells])
+    return typed, brought
+
+
+def run_rows(comparison: Comparison) -> Rows:
+    """Return a row a run: its group, seed, state and figures."""
+    name = comparison.figure
+    group_of = {run.path: group.label for group in comparison.groups for run in group.runs}
+    return [
+        [run.name, group_of[run.path], str(run.seed), "finished" if run.finished else f"unfinished, {progress_of(run)}",
+         *(spread([run.figure(at, name)]) for at in ("last", "best"))] for run in comparison.runs
+    ]  # fmt: skip
+
+
+def ranked(groups: Sequence[Group], name: str) -> list[Group]:
+    """Return the groups, the highest last figure first, those without one at the end."""
+
+    def key(group: Group) -> float:
+        value = figure_of(group, "last", name).mean
+        return math.inf if math.isnan(value) else -value
+
+    return sorted(groups, key=key)
+
+
+def runs_text(group: Group) -> str:
+    """Count the runs, and those of them that finished where these are fewer."""
+    done, whole = len(group.finished), len(group.runs)
+    return str(whole) if done == whole else f"{done} of {whole}"
+
+
+def spread_of(figure: Mean) -> str:
+    """Write mean and deviation; a dash where no run has the figure."""
+    return spread(figure.values) if figure.values else ABSENT
+
+
+def gain_text(gain: Gain | None) -> str:
+    """Write a gain with its interval over patients."""
+    if gain is None or gain.over_cases is None or math.isnan(gain.over_cases.mean):
+        return ABSENT
+    return f"{gain.over_cases.mean:+.3f} ({_interval(gain.over_cases[1:])})"
+
+
+def _interval(span: tuple[float, ...] | None) -> str:
+    return f"{span[0]:+.3f} to {span[1]:+.3f}" if span and not math.isnan(span[0]) else ABSENT
