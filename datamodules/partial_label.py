@@ -326,11 +326,20 @@ class PartialLabelDataModule(pl.LightningDataModule):
         return DataLoader(
             dataset,
             batch_size=None,
+            collate_fn=as_they_are,
             sampler=sampler,
             num_workers=workers,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Move tensors alone: the numbers of a draw decide what is run, and Lightning would look at each of them."""
+        if device.type == "cpu":
+            return batch
+        if not isinstance(batch, Drawn):
+            return super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return batch._replace(batch=super().transfer_batch_to_device(batch.batch, device, dataloader_idx))
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> PartialLabelBatch | ValidationBatch:
         """Gather cases that live on the device, and give every training image its weak view."""
@@ -380,3 +389,8 @@ def _sides(image_size: int | list[int]) -> tuple[int, int]:
     if len(sides) != 2 or min(sides) < 1:
         raise ValueError(f"image_size={image_size}: give one side in pixels, or two, as in [256,192]")
     return sides[0], sides[1]
+
+
+def as_they_are(batch: Any) -> Any:
+    """Return the batch; the default would look at every number of a draw for something to turn into a tensor."""
+    return batch

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from augment.views import StrongView
+from lightning_modules.epoch_means import EpochMeans
 from lightning_modules.schedules import Schedule
 from losses.weighted_sum import WeightedSum
 from metrics.partial_dice import PartialDice
@@ -54,6 +55,8 @@ class SegmentationModule(pl.LightningModule, ABC):
 
     validated: ClassVar[tuple[str, ...]] = ("student",)
     """The networks that are validated; one that is not monitored logs under ``val_<network>/``."""
+    watched: ClassVar[tuple[str, ...]] = ()
+    """Properties that are logged as they stand at the end of each epoch."""
 
     def __init__(
         self,
@@ -81,22 +84,19 @@ class SegmentationModule(pl.LightningModule, ABC):
         self.classes, self.monitor, self.strong, self.monitored_name = classes, monitor, strong, monitored
         self.val_dice = nn.ModuleDict({name: PartialDice(classes.names) for name in self.validated})
         self.total_steps = 0
+        self.means = EpochMeans()
 
     @final
     def training_step(self, batch: PartialLabelBatch, batch_idx: int) -> Tensor:
         """Return the supervised loss plus the weighted unsupervised one."""
         logits = self.student(self.student_view(batch, batch_idx))
-        supervised = self.supervised_loss(logits, batch)
+        terms: dict[str, Tensor] = self.loss(logits, batch)
+        supervised = torch.stack(list(terms.values())).sum()
         unsupervised = self.unsupervised_loss(batch, logits)
         loss: Tensor = supervised + self.unsupervised_weight * unsupervised
-        self.log_training({"loss": loss, "supervised": supervised, "unsupervised": unsupervised}, batch)
+        figures = {**terms, "loss": loss, "supervised": supervised, "unsupervised": unsupervised}
+        self.means.add(figures, weight=len(batch.image))
         return loss
-
-    def supervised_loss(self, logits: Outputs, batch: PartialLabelBatch) -> Float[Tensor, ""]:
-        """Return the sum of the loss's weighted terms, and log each."""
-        terms = self.loss(logits, batch)
-        self.log_training(terms, batch)
-        return torch.stack(list(terms.values())).sum()
 
     @abstractmethod
     def unsupervised_loss(self, batch: PartialLabelBatch, logits: Outputs) -> Float[Tensor, ""]:
@@ -152,16 +152,17 @@ class SegmentationModule(pl.LightningModule, ABC):
         schedule = self.schedule.build(optimizer, self.total_steps, self.monitor)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
-    def log_training(self, values: dict[str, Tensor], batch: PartialLabelBatch) -> None:
-        """Log epoch means under ``train/``."""
-        self.log_dict(
-            {f"train/{name}": value.detach() for name, value in values.items()},
-            on_step=False,
-            on_epoch=True,
-            batch_size=len(batch.image),
-        )
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's means under ``train/``."""
+        figures = self.means.pop() | {name: getattr(self, name) for name in self.watched}
+        self.log_dict({f"train/{name}": value for name, value in figures.items()})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the class table and the monitored network's name with the weights, as plain values."""
+        """Keep the class table and the monitored network's name with the weights, and the means of a begun epoch."""
         checkpoint["classes"] = self.classes.to_json()
         checkpoint["monitored"] = self.monitored_name
+        checkpoint["means"] = self.means.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with a begun epoch's means."""
+        self.means.load_state_dict(checkpoint["means"])

@@ -29,6 +29,8 @@ class GuidedModule(SegmentationModule, ABC):
         ValueError: If a number is out of range.
     """
 
+    watched = ("unsupervised_weight",)
+
     def __init__(
         self, consistency: Consistency, unsupervised_weight: float = 1.0, rampup_fraction: float = 0.4, **shared: Any
     ) -> None:
@@ -58,10 +60,6 @@ class GuidedModule(SegmentationModule, ABC):
         """The weight lambda, on a Gaussian ramp of this stage's optimizer steps."""
         ramp = self.rampup_fraction * self.total_steps
         return self.largest_weight * (gaussian_rampup(self.global_step / ramp) if ramp else 1.0)
-
-    def on_train_epoch_end(self) -> None:
-        """Log the weight."""
-        self.log("train/unsupervised_weight", self.unsupervised_weight)
 
     def begin_teaching(self, weights: dict[str, Any] | None = None) -> None:
         """Give the teacher weights of an earlier stage's network; without them, those of the student as it is now."""

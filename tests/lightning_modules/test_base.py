@@ -20,10 +20,7 @@ def made(**options):
     loss = WeightedSum({"bce": MaskedBCE(), "dice": MaskedDice()}, {"bce": 1.0, "dice": 2.0})
     network = UNet(1, len(CLASSES) - 1, width=4, depth=3, **options)
     sgd = lambda parameters: torch.optim.SGD(parameters, lr=0.1)  # noqa: E731
-    module = SupervisedModule(network, SigmoidHead(), loss, sgd, ConstantSchedule(), CLASSES, mean=0.3, std=0.2)
-    module.logged = {}
-    module.log_dict = lambda values, **_: module.logged.update(values)
-    return module
+    return SupervisedModule(network, SigmoidHead(), loss, sgd, ConstantSchedule(), CLASSES, mean=0.3, std=0.2)
 
 
 def batch():
@@ -39,8 +36,9 @@ def test_the_loss_is_the_sum_of_its_weighted_terms_and_each_is_logged():
     loss = module.training_step(data, 0)
     terms = module.loss(module.student(data.image), data)
     assert loss.item() == pytest.approx((terms["bce"] + terms["dice"]).item(), rel=1e-5)
-    assert set(module.logged) == {"train/bce", "train/dice", "train/loss", "train/supervised", "train/unsupervised"}
-    assert float(module.logged["train/unsupervised"]) == 0
+    logged = module.means.pop()
+    assert set(logged) == {"bce", "dice", "loss", "supervised", "unsupervised"}
+    assert logged["loss"] == pytest.approx(loss.item()) and logged["unsupervised"] == 0
 
 
 def test_deep_supervision_is_part_of_the_supervised_loss():
