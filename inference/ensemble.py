@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, final
+from typing import final
 
 import torch
 import torch.nn.functional as F
@@ -11,20 +11,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from augment.mirror import MirrorRule
-from datamodules.fit import Placement, to_native
+from datamodules.fit import Fit, Placement, StoredGrid, to_native
 from inference.views import TestTimeViews
 from partial_labels.classes import ClassTable
 from partial_labels.head import Head, SigmoidHead, SoftmaxHead
 
 TINY = 1e-7
 """Probabilities are kept this far from 0 and 1 where they are written as logits."""
-
-
-class Grid(NamedTuple):
-    """What a network takes: the stored size it was trained at, and the rule that brings slices to it."""
-
-    size: tuple[int, int]
-    fit: Literal["scale", "pad"]
 
 
 @final
@@ -35,12 +28,16 @@ class Member(nn.Module):
         network: Images in, logits out; with its normalisation.
         head: Logits to probabilities.
         classes: The class table it was trained with.
-        grid: The grid it was trained on.
+        grid: The size it was trained at, and the rule that brought slices to it.
+        left_right_axis: The array axis along which the patient's left and right lie: ``rows``, ``columns`` or ``none``.
     """
 
-    def __init__(self, network: nn.Module, head: Head, classes: ClassTable, grid: Grid) -> None:
+    def __init__(
+        self, network: nn.Module, head: Head, classes: ClassTable, grid: StoredGrid, left_right_axis: str = "none"
+    ) -> None:
         super().__init__()
         self.network, self.head, self.classes, self.grid = network, head, classes, grid
+        self.mirror_rule = MirrorRule(left_right_axis, classes.mirror)
 
     def forward(self, image: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B K H W"]:
         """Return probabilities of its own classes."""
@@ -62,10 +59,9 @@ class Ensemble(nn.Module):
         views: Test-time augmentation of every member; None for none.
         threshold: A pixel is given its most probable class where that reaches this, in (0, 1). By default a single
             member's own rule; of several the most probable class if all have a softmax, else the mean threshold.
-        left_right_axis: The array axis along which the patient's left and right lie: ``rows``, ``columns`` or ``none``.
 
     Raises:
-        InputError: If a member has no class in common with the first.
+        InputError: If a member has no class in common with the first, or the views need an axis that is not known.
         ValueError: If the threshold lies outside (0, 1).
     """
 
@@ -76,14 +72,15 @@ class Ensemble(nn.Module):
         members: Sequence[Member],
         views: TestTimeViews | None = None,
         threshold: float | None = None,
-        left_right_axis: str = "none",
     ) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
         self.classes = ClassTable.joined([member.classes for member in members])
         self.views = views
         self.head = common_head([member.head for member in members], threshold)
-        self.rules = [MirrorRule(left_right_axis, member.classes.mirror) for member in members]
+        for member in members:
+            if views is not None:
+                views.check(member.mirror_rule)
         self.grids = tuple(dict.fromkeys(member.grid for member in members))
         self.places = [self._places(member.classes) for member in members]
         known = torch.zeros(len(members), len(self.classes))
@@ -93,27 +90,32 @@ class Ensemble(nn.Module):
         self.complete = bool(known[:, 0].any())
         self.register_buffer("shares", known / known.sum(dim=0).clamp(min=1), persistent=False)
 
+    @property
+    def num_views(self) -> int:
+        """Views of each image that each member looks at."""
+        return 1 if self.views is None else len(self.views)
+
     def _places(self, classes: ClassTable) -> list[int]:
         """Return for each of a member's classes its id in the common table."""
         found = classes.match(self.classes)
         return [found[i] for i in range(len(classes))]
 
-    def on_grid(self, grid: Grid, image: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B C H W"]:
+    def on_grid(self, grid: StoredGrid, image: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B C H W"]:
         """Return the sum of the members of one grid, each with its share."""
         total: Tensor | None = None
         for number, member in enumerate(self.members):
             assert isinstance(member, Member)
             if member.grid == grid:
-                probs = self._placed(number, self._answer(number, member, image))
+                probs = self._placed(number, self._answer(member, image))
                 total = probs if total is None else total + probs
         assert total is not None
         return total
 
-    def _answer(self, number: int, member: Member, image: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B K H W"]:
+    def _answer(self, member: Member, image: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B K H W"]:
         if self.views is None:
             probs: Tensor = member(image)
             return probs
-        return self.views.average(member, image, self.rules[number])
+        return self.views.average(member, image, member.mirror_rule)
 
     def _placed(self, number: int, probs: Float[Tensor, "B K H W"]) -> Float[Tensor, "B C H W"]:
         """Write a member's classes at their places in the common table, each with the member's share of it."""
@@ -132,13 +134,17 @@ class Ensemble(nn.Module):
         return torch.cat([1 - foreground.amax(dim=-3, keepdim=True), foreground], dim=-3)
 
     def probs(self, image: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B C H W"]:
-        """Return the mean probabilities on the image's own grid; each member sees the image at its own size."""
+        """Return the mean probabilities on the image's own grid.
+
+        Each member sees the image at its own size: scaled where its rule is to scale, else cropped or padded.
+        """
         height, width = image.shape[-2:]
         parts = []
         for grid in self.grids:
-            answer = self.on_grid(grid, fitted(image, grid))
+            fit: Fit = "scale" if grid.fit == "scale" else "pad"
+            answer = self.on_grid(grid, fitted(image, grid.size, fit))
             same = answer.shape[-2:] == (height, width)
-            parts.append(answer if same else torch.stack([to_native(one, height, width, grid.fit) for one in answer]))
+            parts.append(answer if same else torch.stack([to_native(one, height, width, fit) for one in answer]))
         return self.together(parts)
 
     def forward(self, image: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B K H W"]:
@@ -160,13 +166,13 @@ def common_head(heads: Sequence[Head], threshold: float | None) -> Head:
     return SigmoidHead(sum(thresholds) / len(thresholds)) if thresholds else SoftmaxHead()
 
 
-def fitted(image: Float[Tensor, "B 1 h w"], grid: Grid) -> Float[Tensor, "B 1 H W"]:
-    """Bring images to a grid by its rule, as :func:`datamodules.fit.fit_image` does when a store is built."""
-    place = Placement.of((image.shape[-2], image.shape[-1]), grid.size, grid.fit)
+def fitted(image: Float[Tensor, "B 1 h w"], size: tuple[int, int], fit: Fit) -> Float[Tensor, "B 1 H W"]:
+    """Bring images to a size by a rule, as :func:`datamodules.fit.fit_image` does when a store is built."""
+    place = Placement.of((image.shape[-2], image.shape[-1]), size, fit)
     if place.scaled != tuple(image.shape[-2:]):
         image = F.interpolate(image, place.scaled, mode="bilinear", align_corners=False, antialias=True)
     rows, columns = place.kept
     target_rows, target_columns = place.stored
-    stored = image.new_zeros(*image.shape[:2], *grid.size)
+    stored = image.new_zeros(*image.shape[:2], *size)
     stored[..., target_rows, target_columns] = image[..., rows, columns]
     return stored

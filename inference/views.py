@@ -60,16 +60,25 @@ class TestTimeViews:
     def __len__(self) -> int:
         return 1 + len(self.moves) + len(self.intensity) + self.mirror
 
+    def check(self, rule: MirrorRule) -> None:
+        """Refuse mirrors where the axis or the pairs of sides are not known.
+
+        Raises:
+            InputError: With what to set.
+        """
+        if self.mirror and rule.forbidden:
+            raise InputError(
+                "tta.mirror=true: the classes have no left/right pairs, or the run's data do not say along which axis "
+                "left and right lie; set tta.mirror=false"
+            )
+
     def average(self, predict: Predict, image: Float[Tensor, "B 1 H W"], rule: MirrorRule) -> Float[Tensor, "B C H W"]:
         """Return the mean of the answers, pixel by pixel.
 
         Args:
             predict: The network with its head.
             image: Intensities in [0, 1].
-            rule: How a mirror acts on the network's classes.
-
-        Raises:
-            InputError: If mirrors are wanted where the axis or the pairs of sides are not known.
+            rule: How a mirror acts on the network's classes; see :meth:`check`.
         """
         total, seen = predict(image), torch.ones_like(image)
         draws = Draws(0, 0, 0, torch.arange(len(image)), len(image))
@@ -86,11 +95,6 @@ class TestTimeViews:
 
 def mirrored(predict: Predict, image: Float[Tensor, "B 1 H W"], rule: MirrorRule) -> Float[Tensor, "B C H W"]:
     """Return the answer to the mirror image, turned back, with left and right exchanged."""
-    if rule.forbidden:
-        raise InputError(
-            "tta.mirror=true: the classes have no left/right pairs, or nobody says along which axis left and right "
-            "lie; set tta.mirror=false, or left_right_axis=rows or columns"
-        )
     dim = -2 if rule.axis == "rows" else -1
     return predict(image.flip(dim)).flip(dim)[:, list(rule.swap)]
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import NamedTuple
+
 import torch
 
 from partial_labels.errors import InputError
+
+log = logging.getLogger(__name__)
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true")
 
@@ -46,3 +54,39 @@ def check_gpu() -> None:
 def device_name(on_gpu: bool) -> str:
     """Return the device in words."""
     return str(torch.cuda.get_device_name()) if on_gpu else f"CPU ({torch.get_num_threads()} threads)"
+
+
+class Place(NamedTuple):
+    """Where a network computes, without a Trainer.
+
+    Args:
+        device: The device.
+        autocast: Makes the context that gives the precision.
+        dtype: Type of the network's weights.
+    """
+
+    device: torch.device
+    autocast: Callable[[], AbstractContextManager[object]]
+    dtype: torch.dtype
+
+
+def find_place(accelerator: str, precision: str, threads: int | None) -> Place:
+    """Return where and in which precision to compute, as a Trainer of these settings would, and log it.
+
+    A run's GPU that this machine does not have is replaced by the CPU in its own precision.
+
+    Raises:
+        InputError: See :func:`resolve_precision` and :func:`check_gpu`.
+    """
+    on_gpu = accelerator in ("auto", "gpu") and torch.cuda.is_available()
+    if on_gpu:
+        check_gpu()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    resolved = resolve_precision(precision, on_gpu)
+    log.info("device %s, precision %s", device_name(on_gpu), resolved)
+    device = torch.device("cuda" if on_gpu else "cpu")
+    dtype = torch.float64 if resolved == "64-true" else torch.float32
+    half = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}.get(resolved)
+    autocast = partial(torch.autocast, device.type, half) if half else nullcontext
+    return Place(device, autocast, dtype)

@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from inference.ensemble import Ensemble, Grid, Member, fitted
+from augment.mirror import MirrorRule
+from datamodules.fit import StoredGrid
+from inference.ensemble import Ensemble, Member, fitted
 from inference.views import TestTimeViews
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
@@ -10,7 +12,7 @@ from partial_labels.head import SigmoidHead, SoftmaxHead
 
 LIVER = ClassTable.from_foreground(["liver", "kidney_left", "kidney_right"])
 SPLEEN = ClassTable.from_foreground(["Kidney_Left", "spleen"])
-GRID = Grid((8, 8), "scale")
+GRID = StoredGrid((8, 8), "scale")
 IMAGE = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
@@ -91,15 +93,17 @@ def test_members_of_other_sizes_see_the_image_at_their_own():
     def member(grid):
         return Member(Looking(0.0, 0.0, 0.0), SigmoidHead(), LIVER, grid)
 
-    probs = Ensemble([member(GRID), member(Grid((4, 6), "scale")), member(Grid((12, 12), "pad"))]).probs(IMAGE)
+    probs = Ensemble([member(GRID), member(StoredGrid((4, 6), "scale")), member(StoredGrid((12, 12), "pad"))]).probs(
+        IMAGE
+    )
     assert seen == [(8, 8), (4, 6), (12, 12)]
     assert probs.shape == (2, 4, 8, 8) and [0.5, 0.5, 0.5, 0.5] == pixel(probs)
 
 
 def test_a_grid_s_rule_is_that_of_the_store():
     image = torch.arange(48.0).view(1, 1, 6, 8) / 48
-    assert fitted(image, Grid((6, 8), "scale")).equal(image)
-    padded = fitted(image, Grid((8, 8), "pad"))
+    assert fitted(image, (6, 8), "scale").equal(image)
+    padded = fitted(image, (8, 8), "pad")
     assert padded[..., 1:7, :].equal(image) and padded[..., [0, 7], :].eq(0).all()
 
 
@@ -111,10 +115,11 @@ def test_it_is_a_network_whose_logits_its_head_decodes():
 
 def test_mirrors_use_each_member_s_own_pairs():
     member = sigmoid(0.2, 0.6, 0.1)
-    probs = Ensemble([member], TestTimeViews(mirror=True), left_right_axis="rows").probs(IMAGE)
+    member.mirror_rule = MirrorRule("rows", LIVER.mirror)
+    probs = Ensemble([member], TestTimeViews(mirror=True)).probs(IMAGE)
     assert [0.4, 0.2, 0.35, 0.35] == pixel(probs)
     with pytest.raises(InputError, match="mirror"):
-        Ensemble([member], TestTimeViews(mirror=True)).probs(IMAGE)
+        Ensemble([sigmoid(0.2, 0.6, 0.1)], TestTimeViews(mirror=True))
 
 
 def test_members_without_a_common_class_are_refused():

@@ -65,7 +65,7 @@ def test_a_mirror_exchanges_the_sides(axis):
 def test_a_mirror_needs_axis_and_pairs():
     for rule in (STILL, MirrorRule("rows", (0, 1, 2)), MirrorRule("none", (0, 2, 1))):
         with pytest.raises(InputError, match=r"tta\.mirror=true"):
-            TestTimeViews(mirror=True).average(by_grey, blob(), rule)
+            TestTimeViews(mirror=True).check(rule)
 
 
 @pytest.mark.parametrize(
