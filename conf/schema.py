@@ -239,10 +239,52 @@ class ExportConfig:
     paths: Paths = field(default_factory=Paths)
 
 
-def register() -> None:
-    """Make the schemas known to Hydra, as ``<entry point>_schema``."""
+@dataclass
+class Tune:
+    """How ``tune.py`` searches.
+
+    Args:
+        trials: Trials of the study, whichever process ran them; a failed one counts, a killed one is run again.
+        sampler: ``tpe``, ``grid`` (every combination of choices and steps) or ``random``.
+        pruner: ``median``, ``hyperband`` or ``none``: what ends a trial whose Dice lags behind.
+        startup_trials: Trials before sampling learns from others, and before pruning compares with them.
+        warmup_validations: Validations of a trial before it may be pruned.
+        default_first: Whether the first trial is the configuration as it is.
+        seed: Of the sampler.
+        heartbeat_seconds: How often a running trial says that it lives; after three times as long it counts as killed.
+        keep_checkpoints: Keep those of every trial, not only of the best so far.
+        experiment: Folder for the best trial, written as an experiment.
+    """
+
+    trials: int = 20
+    sampler: str = "tpe"
+    pruner: str = "median"
+    startup_trials: int = 5
+    warmup_validations: int = 1
+    default_first: bool = True
+    seed: int = 0
+    heartbeat_seconds: int = 30
+    keep_checkpoints: bool = False
+    experiment: str = MISSING
+
+
+@dataclass
+class TuneConfig(TrainConfig):
+    """The root of ``tune.py``: a run's configuration, and what is searched in it."""
+
+    tune: Tune = field(default_factory=Tune)
+    search: Any = MISSING
+
+
+def register(train: type[TrainConfig] = TrainConfig) -> None:
+    """Make the schemas known to Hydra, as ``<entry point>_schema``.
+
+    Args:
+        train: The root of ``config.yaml``; ``tune.py`` stands on that file and its root has two keys more. (Merged in
+            behind it, as a schema of its own, its defaults would undo what the groups have set.)
+    """
     store = ConfigStore.instance()
-    store.store(name="train_schema", node=TrainConfig)
+    store.store(name="train_schema", node=train)
     store.store(name="evaluate_schema", node=EvaluateConfig)
     store.store(name="predict_schema", node=PredictConfig)
     store.store(name="prepare_schema", node=PrepareConfig)
