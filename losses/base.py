@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from losses.ranks import summed
 from partial_labels.batch import PartialLabelBatch
 
 
@@ -20,6 +21,7 @@ class PartialLoss(nn.Module, ABC):
     - ``HUMAN`` cells weigh 1, ``TEACHER`` cells the ``weight`` of their image; weights are relative, the loss is a
       weighted mean. A cell of weight 0 is as if unknown.
     - Where nothing is known in the whole batch the loss is 0 and so is its gradient.
+    - The batch is the global one, also where several processes share it (:mod:`losses.ranks`).
 
     What an ``UNKNOWN`` cell may feel differs, and each loss says it. Logits come in fp32 with autocast off;
     :class:`losses.weighted_sum.WeightedSum` sees to it, since one sum over 256 x 256 pixels overflows fp16.
@@ -36,6 +38,13 @@ class PartialLoss(nn.Module, ABC):
 
 
 def weighted_mean(total: Float[Tensor, "..."], weight: Float[Tensor, "..."]) -> Float[Tensor, ""]:
-    """Return ``sum(total) / sum(weight)`` for totals that are already weighted, 0 where there is no weight."""
-    whole = weight.sum()
-    return total.sum() / torch.where(whole > 0, whole, 1)
+    """Return ``sum(total) / sum(weight)`` for totals that are already weighted, 0 where there is no weight.
+
+    Both sums run over the whole batch, whichever process holds its images.
+    """
+    return quotient(*summed(total.sum(), weight.sum()))
+
+
+def quotient(total: Float[Tensor, ""], weight: Float[Tensor, ""]) -> Float[Tensor, ""]:
+    """Divide, and return 0 where there is no weight."""
+    return total / torch.where(weight > 0, weight, 1)

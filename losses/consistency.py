@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 
-from losses.base import weighted_mean
+from losses.base import quotient, weighted_mean
 from losses.evidence import Evidence, rows, unknown_evidence_of
+from losses.ranks import largest, summed
 from losses.weighted_sum import WeightedSum
 from partial_labels.batch import TEACHER, UNKNOWN, PartialLabelBatch, derive_background
 from partial_labels.confidence import confident_labels
@@ -119,11 +120,12 @@ class DiceConsistency(ProbabilityConsistency):
         self, student: Float[Tensor, "B P C"], teacher: Float[Tensor, "B P C"], unknown: Evidence
     ) -> Float[Tensor, ""]:
         """Return a mean in [0, 1]."""
-        overlap = unknown.sum_pixels(student * teacher).sum(dim=0)
-        areas = unknown.sum_pixels(student**2 + teacher**2).sum(dim=0)
+        overlap, areas = summed(
+            unknown.sum_pixels(student * teacher).sum(dim=0), unknown.sum_pixels(student**2 + teacher**2).sum(dim=0)
+        )
         dice = (2 * overlap + self.smooth) / (areas + self.smooth)
-        asked = unknown.cells.amax(dim=(0, 1))
-        return weighted_mean(asked * (1 - dice), asked)
+        asked = largest(unknown.cells.amax(dim=(0, 1)))
+        return quotient((asked * (1 - dice)).sum(), asked.sum())
 
 
 @final

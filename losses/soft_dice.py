@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from losses.areas import Areas
-from losses.base import PartialLoss, weighted_mean
+from losses.base import PartialLoss, quotient, weighted_mean
+from losses.ranks import largest, summed
 
 
 class SoftDice(PartialLoss, ABC):
@@ -39,7 +40,8 @@ class SoftDice(PartialLoss, ABC):
     def of_areas(self, areas: Areas, weight: Float[Tensor, "B K"]) -> Float[Tensor, ""]:
         """Return the loss, a mean weighted by cell or, if pooled, by the best-known cell of each class."""
         if self.pool_batch:
-            areas = Areas(*(area.sum(dim=0) for area in areas))
-            weight = weight.amax(dim=0)
+            areas = Areas(*summed(*(area.sum(dim=0) for area in areas)))
+            weight = largest(weight.amax(dim=0))
         dice = (2 * areas.overlap + self.smooth) / (areas.predicted + areas.labeled + self.smooth)
-        return weighted_mean(weight * (1 - dice), weight)
+        loss = weight * (1 - dice)
+        return quotient(loss.sum(), weight.sum()) if self.pool_batch else weighted_mean(loss, weight)
