@@ -1,0 +1,297 @@
+"""The search of ``tune.py``: one Optuna study, shared by any number of processes through one SQLite file.
+
+Optuna's own ``optimize`` is asked for one trial at a time, because only there a running trial tells the study that it
+lives. A trial whose process was killed falls silent; the next process that looks declares it failed and runs it again.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import shutil
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, final
+
+import pytorch_lightning as pl
+from filelock import FileLock
+from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
+from pytorch_lightning.callbacks import Callback
+
+from conf.schema import TuneConfig
+from partial_labels.errors import InputError
+from runs.instantiate import check_extra_keys
+from runs.sweep import isolated
+from runs.training import train
+
+try:
+    import optuna
+    from optuna.trial import FrozenTrial, TrialState
+except ModuleNotFoundError as missing:
+    raise InputError("tune.py needs Optuna: pip install 'partialseg[search]'") from missing
+
+from runs.search_space import Space, default_values, grid_of, override, read_space, suggest_value, write_experiment
+
+log = logging.getLogger(__name__)
+
+KILLED_AFTER = 3
+"""Heartbeats that may fail to come before a trial counts as killed."""
+
+
+class Best(NamedTuple):
+    """The best trial: its value, its overrides, and the experiment file that holds them."""
+
+    value: float
+    overrides: list[str]
+    experiment: Path
+
+
+class SurplusError(Exception):
+    """A trial more than was asked for."""
+
+
+@final
+class TrialReport(Callback):
+    """Tells the running trial of this process each validation's figure, and ends it where the pruner says so.
+
+    Args:
+        monitor: The figure.
+    """
+
+    running: optuna.Trial | None = None
+    """The trial of this process; a run that is no trial has none, and then nothing happens."""
+
+    def __init__(self, monitor: str) -> None:
+        self.monitor = monitor
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Report the figure.
+
+        Raises:
+            optuna.TrialPruned: If the trial lags behind.
+        """
+        trial, value = TrialReport.running, trainer.callback_metrics.get(self.monitor)
+        if trial is None or value is None:
+            return
+        step = int(trial.user_attrs.get("validations", 0))
+        trial.set_user_attr("validations", step + 1)
+        trial.report(float(value), step)
+        if trial.should_prune():
+            raise optuna.TrialPruned(f"{self.monitor}={float(value):.4f} after {step + 1} validations")
+
+
+def search(cfg: DictConfig) -> Best:
+    """Run trials until the study has as many as asked for, and write the best as an experiment.
+
+    Returns:
+        The best trial.
+
+    Raises:
+        InputError: If anything that the user gave is wrong, or no trial gave a figure.
+    """
+    check_extra_keys(cfg, TuneConfig)
+    space = read_space(OmegaConf.to_container(cfg.search, resolve=True))  # type: ignore[arg-type]
+    folder = Path(cfg.paths.run)
+    folder.mkdir(parents=True, exist_ok=True)
+    typed = [str(one) for one in HydraConfig.get().overrides.task if not str(one).startswith(("search", "tune."))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats, since Optuna 2.9
+        study = open_study(cfg, space, folder)
+        while (wait := unfinished(study, cfg.tune.trials)) is not None:
+            if wait:
+                optuna.storages.fail_stale_trials(study)
+                time.sleep(min(cfg.tune.heartbeat_seconds, 5))
+            else:
+                study.optimize(Objective(cfg, space, folder, typed), n_trials=1, catch=(Exception,))
+            if hopeless(study, cfg.tune.startup_trials):
+                break
+    write_trials(study, folder / "trials.csv")
+    return write_best(study, cfg, folder, typed)
+
+
+def open_study(cfg: DictConfig, space: Space, folder: Path) -> optuna.Study:
+    """Create the study, or join it.
+
+    Raises:
+        InputError: If sampler, pruner or a number is wrong, or the study in the folder searches other keys.
+    """
+    tune, file = cfg.tune, folder / "study.db"
+    for key in ("trials", "heartbeat_seconds"):
+        if tune[key] < 1:
+            raise InputError(f"tune.{key}={tune[key]}: must be at least 1")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with FileLock(folder / "study.lock"):
+        storage = optuna.storages.RDBStorage(
+            f"sqlite:///{file.resolve()}",
+            engine_kwargs={"connect_args": {"timeout": 60}},
+            heartbeat_interval=tune.heartbeat_seconds,
+            grace_period=KILLED_AFTER * tune.heartbeat_seconds,
+            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
+        )
+        study = optuna.create_study(
+            storage=storage, study_name="search", direction="maximize", load_if_exists=True, pruner=pruner_of(tune)
+        )
+        process = int(study.user_attrs.get("processes", 0))
+        study.set_user_attr("processes", process + 1)
+        study.sampler = sampler_of(tune, space, process)
+        known = study.user_attrs.setdefault("space", {key: repr(one) for key, one in space.items()})
+        if known != {key: repr(one) for key, one in space.items()}:
+            raise InputError(
+                f"{file}: this study searches {', '.join(known)} in other ranges; name a new hydra.run.dir="
+            )
+        if process == 0:
+            study.set_user_attr("space", known)
+            values = default_values(space, cfg, HydraConfig.get().runtime.choices)
+            if tune.default_first and tune.sampler != "grid" and values is not None:
+                study.enqueue_trial(values, user_attrs={"default": True})
+    return study
+
+
+def sampler_of(tune: DictConfig, space: Space, process: int) -> optuna.samplers.BaseSampler:
+    """Return the sampler; each process draws from a seed of its own, or all would begin with the same values."""
+    seed = tune.seed + 1000 * process
+    if tune.sampler == "tpe":
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=tune.startup_trials)
+    if tune.sampler == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    if tune.sampler == "grid":
+        return optuna.samplers.GridSampler(grid_of(space), seed=tune.seed)
+    raise InputError(f"tune.sampler={tune.sampler}: choose tpe, grid or random")
+
+
+def pruner_of(tune: DictConfig) -> optuna.pruners.BasePruner:
+    """Return the pruner."""
+    if tune.pruner == "median":
+        return optuna.pruners.MedianPruner(tune.startup_trials, n_warmup_steps=tune.warmup_validations)
+    if tune.pruner == "hyperband":
+        return optuna.pruners.HyperbandPruner(min_resource=max(1, tune.warmup_validations))
+    if tune.pruner == "none":
+        return optuna.pruners.NopPruner()
+    raise InputError(f"tune.pruner={tune.pruner}: choose median, hyperband or none")
+
+
+def unfinished(study: optuna.Study, wanted: int) -> bool | None:
+    """Tell whether trials are to be run (False), others are to be waited for (True), or all are done (None)."""
+    trials = [one for one in study.get_trials(deepcopy=False) if counts(one)]
+    ended = sum(one.state.is_finished() for one in trials)
+    grid = study.sampler
+    if ended >= wanted or (isinstance(grid, optuna.samplers.GridSampler) and grid.is_exhausted(study)):
+        return None
+    begun = sum(one.state != TrialState.WAITING for one in trials)
+    return bool(begun >= wanted)
+
+
+def hopeless(study: optuna.Study, startup: int) -> bool:
+    """Tell whether the first trials all failed: then it is not their values that are wrong."""
+    states = [one.state for one in study.get_trials(deepcopy=False) if counts(one) and one.state.is_finished()]
+    return len(states) >= max(startup, 1) and all(state == TrialState.FAIL for state in states)
+
+
+def counts(trial: FrozenTrial) -> bool:
+    """Tell whether a trial is one of those asked for: not one that was killed, since it is run again, or is surplus."""
+    return trial.state != TrialState.FAIL or "reason" in trial.user_attrs
+
+
+class Objective:
+    """Runs one trial.
+
+    Args:
+        cfg: The configuration as typed.
+        space: What is searched.
+        folder: Folder of the study.
+        typed: What was typed for every trial.
+    """
+
+    def __init__(self, cfg: DictConfig, space: Space, folder: Path, typed: Sequence[str]) -> None:
+        self.cfg, self.space, self.folder, self.typed = cfg, space, folder, typed
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        """Train with the trial's values and return the monitored figure of the last checkpoint.
+
+        A failure is recorded with its reason, which ends the trial and not the study.
+        """
+        earlier = [one for one in trial.study.get_trials(deepcopy=False) if one.number < trial.number and counts(one)]
+        if len(earlier) >= self.cfg.tune.trials:
+            raise SurplusError  # two processes have begun the last trial at the same time
+        run_dir = self.folder / "trials" / f"{trial.number:04d}"
+        chosen = [override(key, suggest_value(trial, key, one)) for key, one in self.space.items()]
+        trial.set_user_attr("overrides", chosen)
+        log.info("trial %d: %s", trial.number, " ".join(chosen))
+        try:
+            value = self.train(trial, [*self.typed, *chosen], run_dir)
+        except optuna.TrialPruned as pruned:
+            log.info("trial %d pruned: %s", trial.number, pruned)
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            log.warning("trial %d failed: %s", trial.number, reason)
+            trial.set_user_attr("reason", reason)
+            raise
+        if value != value:
+            trial.set_user_attr("reason", f"{self.cfg.monitor} is not a number")
+        log.info("trial %d: %s=%.4f", trial.number, self.cfg.monitor, value)
+        self.clean(trial.study, value, run_dir)
+        return value
+
+    def train(self, trial: optuna.Trial, overrides: Sequence[str], run_dir: Path) -> float:
+        """Compose the trial's configuration and train."""
+        report = ("_target_=runs.search.TrialReport", f"monitor={self.cfg.monitor}")
+        own = [f"paths.run='{run_dir}'", *(f"+callbacks.trial.{one}" for one in report)]
+        cfg = compose(HydraConfig.get().job.config_name, [*overrides, *own])
+        with open_dict(cfg):
+            del cfg["tune"], cfg["search"]
+        TrialReport.running = trial
+        try:
+            with isolated():
+                results = train(cfg)
+        finally:
+            TrialReport.running = None
+        return float(results["figures"]["last"].get(cfg.monitor.removeprefix("val/"), "nan"))
+
+    def clean(self, study: optuna.Study, value: float, run_dir: Path) -> None:
+        """Remove the checkpoints of a trial that is not the best so far."""
+        ended = [one.value for one in study.get_trials(states=(TrialState.COMPLETE,)) if one.value is not None]
+        if not self.cfg.tune.keep_checkpoints and not all(value > other for other in ended):
+            shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
+
+
+def write_trials(study: optuna.Study, path: Path) -> None:
+    """Write one row a trial."""
+    trials = study.get_trials(deepcopy=False)
+    keys = sorted({key for trial in trials for key in trial.params})
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["trial", "state", "value", "validations", "reason", *keys])
+        for trial in trials:
+            attrs = trial.user_attrs
+            figures = [trial.value, attrs.get("validations", 0), attrs.get("reason", "")]
+            values = [trial.params.get(key, "") for key in keys]
+            writer.writerow([trial.number, trial.state.name.lower(), *figures, *values])
+
+
+def write_best(study: optuna.Study, cfg: DictConfig, folder: Path, typed: Sequence[str]) -> Best:
+    """Write the best trial as an experiment.
+
+    Raises:
+        InputError: If no trial gave a figure.
+    """
+    trials = study.get_trials(states=(TrialState.COMPLETE,))
+    if not trials:
+        reasons = [one.user_attrs["reason"] for one in study.get_trials(deepcopy=False) if "reason" in one.user_attrs]
+        raise InputError(f"{folder}: no trial gave a figure; the last failed with: {(reasons or ['?'])[-1]}")
+    best = study.best_trial
+    default = [one.value for one in trials if one.user_attrs.get("default")]
+    compared = f"; the configuration as it was: {default[0]:.4f}" if default else ""
+    comment = f"Found by tune.py: {cfg.monitor} {best.value:.4f} in trial {best.number} of {cfg.tune.trials}{compared}."
+    overrides = [*typed, *best.user_attrs["overrides"]]
+    path = Path(cfg.tune.experiment) / f"{HydraConfig.get().runtime.choices['search']}_best.yaml"
+    loader = GlobalHydra.instance().config_loader()
+    kept = [one for one in overrides if not one.startswith(("paths.", "data.root=", "logger", "trainer.progress_bar="))]
+    write_experiment(path, comment, kept, lambda key: bool(loader.get_group_options(key)))
+    log.info(comment)
+    return Best(float(best.value), best.user_attrs["overrides"], path)
