@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import final
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from metrics.partial_dice import PartialDice
@@ -16,6 +18,8 @@ from partial_labels.batch import UNKNOWN, PartialLabelBatch, ValidationBatch, de
 from partial_labels.classes import ClassTable
 from partial_labels.head import Head
 
+Refine = Callable[[NDArray[np.uint8], ClassTable], NDArray[np.uint8]]
+"""Cleans one label map (H, W) of the network's classes."""
 NativeView = Callable[[Tensor, ValidationBatch], tuple[Tensor, ValidationBatch]]
 """Takes (C, H, W) probabilities and one case to the source grid."""
 
@@ -33,6 +37,7 @@ class EvaluationModule(pl.LightningModule):
         spacing_mm: Pixel (row, column) of the grid that is compared, or None where it is not known.
         nsd_tolerance_mm: Tolerance of the normalised surface Dice.
         to_native: Takes probabilities and labels to the source grid, or None to compare on the stored one.
+        refine: Post-processing of label maps, or None for none.
     """
 
     def __init__(
@@ -44,10 +49,11 @@ class EvaluationModule(pl.LightningModule):
         spacing_mm: tuple[float, float] | None = None,
         nsd_tolerance_mm: float = 2.0,
         to_native: NativeView | None = None,
+        refine: Refine | None = None,
     ) -> None:
         super().__init__()
-        self.network, self.head, self.to_native = network, head, to_native
-        self.target = target
+        self.network, self.head, self.to_native, self.refine = network, head, to_native, refine
+        self.classes, self.target = classes, target
         matched = classes.match(target)
         rename = torch.zeros(len(classes), dtype=torch.uint8)
         for ours, theirs in matched.items():
@@ -66,17 +72,22 @@ class EvaluationModule(pl.LightningModule):
     def test_step(self, batch: ValidationBatch, batch_idx: int) -> dict[str, Tensor]:
         """Count one batch on the chosen grid, and return the prediction on the stored one."""
         probs = self.head.probs(self.network(batch.seen.image))
-        prediction = self._renamed(self.head.decode(probs))
+        prediction = self._decoded(probs)
         if self.to_native is None:
             self._count(prediction, batch)
         else:
             for row in range(len(probs)):
                 case = case_of(batch, row)
                 native, case = self.to_native(probs[row], case)
-                self._count(self._renamed(self.head.decode(native[None])), case)
+                self._count(self._decoded(native[None]), case)
         return {"prediction": prediction}
 
-    def _renamed(self, prediction: UInt8[Tensor, "B H W"]) -> UInt8[Tensor, "B H W"]:
+    def _decoded(self, probs: Float[Tensor, "B C H W"]) -> UInt8[Tensor, "B H W"]:
+        """Return label maps of the target's classes."""
+        prediction = self.head.decode(probs)
+        if self.refine is not None:
+            cleaned = [self.refine(one, self.classes) for one in prediction.cpu().numpy()]
+            prediction = torch.from_numpy(np.stack(cleaned)).to(prediction.device)
         renamed: Tensor = self.rename[prediction.long()]  # type: ignore[index]
         return renamed
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -13,7 +14,39 @@ from runs.loading import Loaded, load
 from runs.targets import resolve
 
 ENSEMBLE, MEMBER = "inference.ensemble.Ensemble", "inference.ensemble.Member"
-GRID, READER = "datamodules.fit.StoredGrid", "datamodules.sources.volume.VolumeReader"
+GRID = "datamodules.fit.StoredGrid"
+
+
+class Inference(NamedTuple):
+    """How networks are made to answer, besides their own rule.
+
+    Args:
+        tta: Node of the test-time views; None for none.
+        threshold: Least probability of a class; None for the networks' own rule.
+        postprocess: Node of what is done to label maps; None for nothing.
+    """
+
+    tta: DictConfig | None = None
+    threshold: float | None = None
+    postprocess: DictConfig | None = None
+
+    def suffix(self, others: int) -> str:
+        """Name what differs from one network's own answer, for a folder of its own; empty where nothing does."""
+        words = [f"and_{others}_more"] if others else []
+        words += [] if self.threshold is None else [f"threshold_{self.threshold:g}"]
+        words += [] if self.views() is None else ["tta"]
+        words += [] if self.cleaning() is None else ["postprocessed"]
+        return "".join(f"_{word}" for word in words)
+
+    def views(self) -> Any:
+        """Build the views; None where there is but one."""
+        built = None if self.tta is None else build(self.tta, where="tta")
+        return built if built is not None and len(built) > 1 else None
+
+    def cleaning(self) -> Any:
+        """Build the post-processing; None where it would do nothing."""
+        built = None if self.postprocess is None else build(self.postprocess, where="postprocess")
+        return None if built is None or built.idle else built
 
 
 def load_all(checkpoint: Any, network: str | None) -> list[Loaded]:
@@ -23,35 +56,55 @@ def load_all(checkpoint: Any, network: str | None) -> list[Loaded]:
         InputError: If the list is empty, or one of them cannot be loaded.
     """
     paths = list(checkpoint) if isinstance(checkpoint, (list, tuple, ListConfig)) else [checkpoint]
-    if not paths or not all(isinstance(path, str) and path for path in paths):
+    if not paths or not all(isinstance(path, (str, Path)) and str(path) for path in paths):
         raise InputError(f"checkpoint={checkpoint}: name a checkpoint, or several as [a,b]")
     return [load(path, network) for path in paths]
 
 
-def join(
-    members: Sequence[Loaded],
-    tta: DictConfig | None = None,
-    threshold: float | None = None,
-    image_size: Any = None,
-) -> Any:
+def load_for(
+    checkpoint: Any, network: str | None, size: tuple[int, int], inference: Inference
+) -> tuple[Loaded, Callable[..., Any] | None]:
+    """Load what an evaluation measures: one network as it is, or an ensemble that stands for one.
+
+    Args:
+        checkpoint: One, or a list.
+        network: ``student``, ``teacher`` or None.
+        size: That of the slices to measure on; a single network sees them as they are.
+        inference: Threshold, views and post-processing.
+
+    Returns:
+        The network, and the post-processing.
+    """
+    members = load_all(checkpoint, network)
+    cleaning = inference.cleaning()
+    if cleaning is not None and cleaning.per == "volume":
+        raise InputError("postprocess.per=volume: an evaluation looks at slices; set postprocess.per=slice")
+    loaded = members[0]
+    if len(members) > 1 or inference.threshold is not None or inference.views() is not None:
+        ensemble = join(members, inference, image_size=size if len(members) == 1 else None)
+        loaded = loaded._replace(network=ensemble.eval(), head=ensemble.head, classes=ensemble.classes)
+    if cleaning is not None:
+        cleaning.check(loaded.classes)
+    return loaded, cleaning
+
+
+def join(members: Sequence[Loaded], inference: Inference, image_size: Any = None) -> Any:
     """Return the ensemble of loaded networks; one of them is an ensemble, too.
 
     Args:
         members: The loaded networks.
-        tta: Node of the test-time views; None for none.
-        threshold: Least probability of a class; None for the networks' own rule.
+        inference: Threshold and views.
         image_size: Size at which every network sees slices; None for the one that each was trained at.
 
     Raises:
         InputError: If a network cannot take the size, the classes have nothing in common, or mirrors are wanted where
             the axis is not known.
     """
-    views = None if tta is None else build(tta, where="tta")
     return build(
         {"_target_": ENSEMBLE},
         members=[member_of(one, image_size) for one in members],
-        views=views if views is not None and len(views) > 1 else None,
-        threshold=threshold,
+        views=inference.views(),
+        threshold=inference.threshold,
     )
 
 

@@ -12,8 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from conf.schema import EvaluateConfig
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
+from runs.ensembles import Inference, load_all, load_for
 from runs.instantiate import build, check, check_extra_keys
-from runs.loading import load, run_directory_of, write_json
+from runs.loading import run_directory_of, write_json
 from runs.stages import GIVEN
 from runs.trainer import make_trainer
 
@@ -23,7 +24,7 @@ EVALUATION = "lightning_modules.evaluation.EvaluationModule"
 
 
 def evaluate(
-    checkpoint: str | Path,
+    checkpoint: Any,
     data: Any,
     report: DictConfig,
     output: Path,
@@ -32,11 +33,12 @@ def evaluate(
     nsd_tolerance_mm: float = 2.0,
     network: str | None = None,
     trainer: DictConfig | None = None,
+    inference: Inference | None = None,
 ) -> dict[str, float]:
-    """Measure one checkpoint and write its tables and pictures.
+    """Measure one checkpoint, or the mean of several, and write its tables and pictures.
 
     Args:
-        checkpoint: The checkpoint file.
+        checkpoint: The checkpoint file, or a list of several.
         data: A DataModule; classes are matched by name.
         report: Callbacks that turn the predictions into tables and pictures.
         output: Folder for them, and for ``figures.json``.
@@ -45,6 +47,7 @@ def evaluate(
         nsd_tolerance_mm: Tolerance of the normalised surface Dice.
         network: ``student`` or ``teacher``; None for the one that was monitored.
         trainer: The run's trainer node; device, precision and threads are taken from it.
+        inference: Threshold, test-time augmentation and post-processing; None for none of them.
 
     Returns:
         The figures under their log keys without a prefix: ``dice``, ``dice_volume``, ``hd95_mm``, ...
@@ -52,7 +55,7 @@ def evaluate(
     if not 0 <= nsd_tolerance_mm < float("inf"):
         raise InputError(f"nsd_tolerance_mm={nsd_tolerance_mm}: must be finite, 0 or more")
     store = data.opened
-    loaded = load(checkpoint, network)
+    loaded, refine = load_for(checkpoint, network, store.header.size, inference or Inference())
     matched = loaded.classes.match(store.classes)
     if len(matched) < 2:
         raise InputError(
@@ -72,6 +75,7 @@ def evaluate(
         spacing_mm=data.native_spacing_mm if native else store.header.spacing_mm,
         nsd_tolerance_mm=nsd_tolerance_mm,
         to_native=data.to_native if native else None,
+        refine=refine,
     )
     output.mkdir(parents=True, exist_ok=True)
     callbacks = [build(node, output=str(output)) for node in report.values() if node is not None]
@@ -102,7 +106,8 @@ def evaluate_command(cfg: DictConfig) -> tuple[dict[str, float], Path]:
     """
     check_extra_keys(cfg, EvaluateConfig)
     check(cfg, given=GIVEN)
-    content = load(cfg.checkpoint, cfg.network)
+    content, *others = load_all(cfg.checkpoint, cfg.network)
+    inference = Inference(cfg.tta, cfg.threshold, cfg.postprocess)
     own = cfg.data is None
     node = content.config.data if own else cfg.data
     data = build(node, where="data")
@@ -113,13 +118,10 @@ def evaluate_command(cfg: DictConfig) -> tuple[dict[str, float], Path]:
         report_size(content.config, data.opened.header.size)
     elif split.exists():
         data.setup(split_file=split)
-    output = (
-        Path(cfg.output)
-        if cfg.output
-        else run / "evaluation" / f"{content.checkpoint.stem}_{data.opened.path.name}_{cfg.part}"
-    )
+    name = f"{content.checkpoint.stem}_{data.opened.path.name}_{cfg.part}{inference.suffix(len(others))}"
+    output = Path(cfg.output) if cfg.output else run / "evaluation" / name
     figures = evaluate(
-        content.checkpoint,
+        [str(one.checkpoint) for one in (content, *others)],
         data,
         cfg.report,
         output,
@@ -128,6 +130,7 @@ def evaluate_command(cfg: DictConfig) -> tuple[dict[str, float], Path]:
         nsd_tolerance_mm=cfg.nsd_tolerance_mm,
         network=cfg.network,
         trainer=content.config.trainer,
+        inference=inference,
     )
     return figures, output
 
