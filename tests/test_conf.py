@@ -17,7 +17,7 @@ CHOICES = [
     f"{path.parent.name}={path.stem}"
     for group in (*GROUPS, "callbacks", "logger", "report", "experiment")
     for path in sorted((Path(CONF) / group).glob("*.yaml"))
-    if f"{group}={path.stem}" != "data=base"
+    if not f"{group}={path.stem}".startswith("data=base")
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ TAGS = ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "Rows
 NOT_IMAGES = ("SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "SR", "PR", "KO", "REG")
 """Modalities of objects that lie beside a series without being part of it."""
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+SAME_MM = 0.01
+"""Distance under which two slices lie at the same place."""
 GAP = 0.1
 """Share of the distance of two slices by which another distance may differ."""
 
@@ -120,13 +123,14 @@ def check_steps(datasets: Sequence[tuple[Path, Any]], normal: NDArray[np.float64
         thickness = float(datasets[0][1].get("SliceThickness") or 1.0)
         return normal * thickness
     steps = np.diff(positions @ normal)
-    usual = float(np.median(steps))
-    for before, after, step in zip(datasets[:-1], datasets[1:], steps, strict=True):
-        where = f"{folder}: {before[0].name} and {after[0].name}"
-        if step < GAP * max(usual, 1e-3):
+    pairs = [f"{folder}: {one[0].name} and {other[0].name}" for one, other in pairwise(datasets)]
+    for where, step in zip(pairs, steps, strict=True):
+        if step < SAME_MM:
             raise InputError(f"{where} lie at the same place; keep one of them, or put each series into its own folder")
+    usual = float(np.sort(steps)[(len(steps) - 1) // 2])
+    for where, step in zip(pairs, steps, strict=True):
         if abs(step - usual) > GAP * usual:
-            raise InputError(f"{where} lie {step:.3g} mm apart, the others {usual:.3g} mm; restore the slices between")
+            raise InputError(f"{where} lie {step:.3g} mm apart, others {usual:.3g} mm; restore the slices between")
     return np.asarray((positions[-1] - positions[0]) / (len(positions) - 1))
 
 
