@@ -59,19 +59,20 @@ def compare(
 
 
 def choose_baseline(groups: Sequence[Group], name: str | None) -> Group:
-    """Find the group that the user means by a label or by a value that is its alone.
+    """Find the group that the user means by its label, or by values that it alone has (``supervised, 0.05``).
 
     Raises:
         InputError: If there is no such group, or several.
     """
     if name is None:
         return next((group for group in groups if group.finished), groups[0])
+    words = {word.strip() for word in name.split(",")}
     found = [group for group in groups if group.label == name]
-    found = found or [group for group in groups if name in group.keys.values()]
+    found = found or [group for group in groups if words <= {*group.keys.values(), *group.label.split(", ")}]
     if len(found) == 1:
         return found[0]
-    wrong = "no such group" if not found else "several groups have that value"
-    raise InputError(f"--baseline {name}: {wrong}; there is {' | '.join(group.label for group in groups)}")
+    wrong = "no such group" if not found else "several groups are meant"
+    raise InputError(f"--baseline {name!r}: {wrong}; there is {' | '.join(group.label for group in found or groups)}")
 
 
 def monitored(runs: Sequence[Run]) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from html import escape
-from textwrap import wrap
 from typing import Any, TypeAlias
 
 import plotly.graph_objects as go
@@ -27,6 +27,8 @@ CURVES = {
     "val/dice_pessimistic": "Dice, unknown as absent",
 }
 DASHES = ("solid", "dash", "dot", "dashdot")
+COLUMN = 110
+"""Pixels of a column of the picture of classes, at least."""
 COLOURS = 7
 """Colours of the page; groups beyond are told apart by dashes."""
 
@@ -40,7 +42,7 @@ def curve_charts(groups: Sequence[Group]) -> dict[str, Figure]:
     return {title: _curve_chart(groups, key) for key, title in CURVES.items() if key in logged}
 
 
-def gain_chart(gains: Sequence[Gain], baseline: str) -> Figure:
+def gain_chart(gains: Sequence[Gain]) -> Figure:
     """Draw the difference of each group to the baseline, with its intervals over patients and over seeds."""
     shown = [gain for gain in gains if gain.over_cases is not None and not math.isnan(gain.over_cases.mean)][::-1]
     figure = go.Figure()
@@ -63,7 +65,9 @@ def gain_chart(gains: Sequence[Gain], baseline: str) -> Figure:
     figure.add_vline(x=0, line_width=1.5)
     ticks = [wrapped(gain.group) for gain in shown]
     figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=ticks, range=[-0.6, len(shown) - 0.4])
-    figure.update_xaxes(title=f"gain over {escape(baseline)}", zeroline=False)
+    ends = [0.0, *(end for gain in shown for end in (*(gain.over_seeds or ()), *(gain.over_cases or ())))]
+    room = 0.04 * (max(ends) - min(ends))
+    figure.update_xaxes(title="gain", zeroline=False, range=[min(ends) - room, max(ends) + room])
     return _plain(figure, height=110 + 46 * max(len(shown), 1))
 
 
@@ -72,12 +76,12 @@ def class_chart(table: ClassTable) -> Figure:
     figure = go.Figure(
         go.Heatmap(
             z=[[None if math.isnan(value) else value for value in row] for row in table.dice],
-            x=[wrapped(label, 14) for label in table.groups],
+            x=[wrapped(label, COLUMN // 7) for label in table.groups],
             y=[plain(name) for name in table.classes],
             text=table.marks,
             texttemplate="%{text}", customdata=table.notes, zmin=0, zmax=1, xgap=2, ygap=2, hoverongaps=True,
             hovertemplate="<b>%{y}</b>, %{x}<br>%{customdata}<extra></extra>", meta={"scale": True},
-            colorbar={"title": "Dice", "thickness": 10, "outlinewidth": 0},
+            showscale=False,
         )
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
@@ -98,13 +102,18 @@ def cost_chart(groups: Sequence[Group], figure_name: str) -> Figure:
             meta={"series": series},
         )  # fmt: skip
     figure.update_xaxes(title="minutes on the clock", rangemode="tozero")
-    figure.update_yaxes(title=figure_name)
+    figure.update_yaxes(title=CURVES[f"val/{figure_name}"])
     return _plain(figure, height=320)
 
 
 def wrapped(label: str, width: int = 26) -> str:
-    """Break a label into lines, as HTML."""
-    return "<br>".join(escape(line) for line in wrap(label, width) or [""])
+    """Break a label into lines behind blanks and underscores, as HTML."""
+    lines = [""]
+    for piece in re.split(r"(?<=[ _])", label):
+        if lines[-1] and len(lines[-1] + piece.rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+    return "<br>".join(escape(line.rstrip()) for line in lines)
 
 
 def stage_starts(run: Run) -> list[tuple[float, str]]:
@@ -139,8 +148,8 @@ def _curve_chart(groups: Sequence[Group], key: str) -> Figure:
 
 
 def _add_band(figure: go.Figure, series: int, epochs: list[float], mean: list[float], deviation: list[float]) -> None:
-    upper = [m + d for m, d in zip(mean, deviation, strict=True)]
-    lower = [m - d for m, d in zip(mean, deviation, strict=True)]
+    upper = [min(m + d, 1.0) for m, d in zip(mean, deviation, strict=True)]
+    lower = [max(m - d, 0.0) for m, d in zip(mean, deviation, strict=True)]
     if any(deviation):
         figure.add_scatter(
             x=[*epochs, *epochs[::-1]], y=[*upper, *lower[::-1]], fill="toself", line={"width": 0}, mode="lines",
@@ -184,8 +193,3 @@ def _plain(figure: go.Figure, height: int) -> Figure:
     figure.update_yaxes(automargin=True)
     content: Figure = json.loads(figure.to_json())
     return content
-
-
-def charts_of(parts: Mapping[str, Figure | Mapping[str, Figure]]) -> dict[str, dict[str, Figure]]:
-    """Give every chart its views; one that has a single view has no name for it."""
-    return {name: {"": part} if "data" in part else dict(part) for name, part in parts.items()}  # type: ignore[dict-item]

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metrics.partial_dice import ClassRow
+from partial_labels.errors import InputError
 from reports.comparison_keys import Group
-from reports.comparison_runs import Run
+from reports.comparison_runs import REMEDY, Run
 from reports.tables import read_class_table
 
 SILENT, UNCOUNTED = "silent", "-"
@@ -40,6 +41,22 @@ class ClassTable:
         return [[SILENT if silent else _text(dice) for dice, silent in line] for line in pairs]
 
 
+def class_tables(groups: Sequence[Group]) -> dict[str, ClassTable]:
+    """Gather the classes of every data set that groups were measured on, by its name."""
+    sets: dict[tuple[str, ...], list[Group]] = {}
+    for group in groups:
+        if group.finished and (names := tuple(_rows(group.finished[0]))):
+            sets.setdefault((store_of(group.finished[0]), *names), []).append(group)
+    numbered = [f"{key[0]} {number}" if number else key[0] for number, key in enumerate(sets)]
+    unique = numbered if len({key[0] for key in sets}) < len(sets) else [key[0] for key in sets]
+    return {name: class_table(same) for name, same in zip(unique, sets.values(), strict=True)}
+
+
+def store_of(run: Run) -> str:
+    """Return the name of the data set that a run was made on, without the fingerprint of its store."""
+    return str((run.results or {}).get("store", "")).rpartition("-")[0]
+
+
 def class_table(groups: Sequence[Group]) -> ClassTable:
     """Gather the classes of the last checkpoints; a group whose runs kept no table has empty cells."""
     found = [[_rows(run) for run in group.finished] for group in groups]
@@ -58,7 +75,10 @@ def class_table(groups: Sequence[Group]) -> ClassTable:
 
 def _rows(run: Run) -> dict[str, ClassRow]:
     path = run.path / "evaluation" / "last" / "classes.csv"
-    return {row.name: row for row in read_class_table(path)} if path.is_file() else {}
+    try:
+        return {row.name: row for row in read_class_table(path)} if path.is_file() else {}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: no table of classes ({error!r}); {REMEDY}") from error
 
 
 def _mean(values: Sequence[float]) -> float:

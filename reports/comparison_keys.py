@@ -58,10 +58,10 @@ def group_runs(runs: Sequence[Run], keys: Sequence[str] = ()) -> list[Group]:
     for number in range(len(runs)):
         members.setdefault(tuple(texts[key][number] for key in asked), []).append(number)
     groups = []
-    for values, numbers in members.items():
+    every = [dict(zip(asked, values, strict=True)) for values in members]
+    for named, numbers in zip(every, members.values(), strict=True):
         inside = sorted((runs[number] for number in numbers), key=lambda run: run.seed)
-        named = dict(zip(asked, values, strict=True))
-        groups.append(Group(label_of(named), named, inside, telling_keys(inside)))
+        groups.append(Group(label_of(needed(named, every)), named, inside, telling_keys(inside)))
     return groups
 
 
@@ -75,7 +75,7 @@ def telling_keys(runs: Sequence[Run]) -> list[str]:
             chosen[key] = values
         if _classes(chosen) == whole:
             break
-    for key in reversed([key for key in chosen if "." in key and not key.endswith(".name")]):
+    for key in [key for key in reversed(list(chosen)) if not _names(key)]:
         rest = {other: values for other, values in chosen.items() if other != key}
         if rest and _classes(rest) == whole:
             chosen = rest  # what came after it tells as much
@@ -138,11 +138,26 @@ def checked_key(runs: Sequence[Run], key: str) -> str:
     raise InputError(f"--group-by {key}: no run has such a key in its configuration; {mended}")
 
 
+def needed(named: Mapping[str, str], every: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Leave out of a group's values, from the last one on, what is not needed to tell it from every other group.
+
+    What names a choice stays, for it reads better than the values that the choice brings.
+    """
+    kept = dict(named)
+    for key in [key for key in reversed(list(named)) if not _names(key)]:
+        rest = {other: value for other, value in kept.items() if other != key}
+        if sum(rest.items() <= group.items() for group in every) == 1:
+            kept = rest
+    return kept
+
+
 def label_of(named: Mapping[str, str]) -> str:
     """Write the values of a group in a line, with the names of those keys that a value does not speak for."""
     said = {key: value for key, value in named.items() if value != ABSENT} or dict(named)
-    speaking = ("name", "_target_")
-    parts = [v if key.endswith(speaking) or "." not in key else f"{key.split('.')[-1]} {v}" for key, v in said.items()]
+    parts = [
+        value if _names(key) or key.endswith("_target_") else f"{key.split('.')[-1]} {value}"
+        for key, value in said.items()
+    ]
     return ", ".join(parts) or "all runs"
 
 
@@ -196,6 +211,11 @@ def _typed(run: Run, node: str) -> str:
 
 def _classes(columns: Mapping[str, Sequence[str]]) -> int:
     return len(set(zip(*columns.values(), strict=True))) if columns else 1
+
+
+def _names(key: str) -> bool:
+    """Whether a value of this key names a choice, such as a strategy or an experiment."""
+    return "." not in key or key.endswith(".name")
 
 
 def _is_aside(key: str) -> bool:

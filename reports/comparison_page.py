@@ -16,7 +16,7 @@ from reports import comparison_tables as tables
 from reports import document
 from reports.comparison import Comparison
 from reports.comparison_charts import CURVES, Figure
-from reports.comparison_classes import class_table
+from reports.comparison_classes import class_tables
 from reports.comparison_panels import panel_sheet
 from reports.comparison_script import SCRIPT, STYLE
 from reports.document import Section
@@ -45,12 +45,11 @@ COST = "Means over the runs. Times are those of the fits, validations included, 
 
 def write_comparison_page(comparison: Comparison, output: Path) -> Path:
     """Write the page and return its path."""
-    found = class_table(comparison.groups)
-    gains = {name: charts.gain_chart(one, comparison.baseline.label) for name, one in comparison.gains.items()}
+    gains = {name: charts.gain_chart(one) for name, one in comparison.gains.items()}
     parts: dict[str, Mapping[str, Figure]] = {
         "curves": charts.curve_charts(comparison.groups),
         "gains": {CURVES[f"val/{name}"]: figure for name, figure in gains.items() if figure["data"]},
-        "classes": {"": charts.class_chart(found)} if found.classes else {},
+        "classes": {name: charts.class_chart(table) for name, table in class_tables(comparison.groups).items()},
         "cost": {"": charts.cost_chart(comparison.groups, comparison.figure)},
     }
     sections = [*_results(comparison, parts), *_classes(comparison, parts), *_again(comparison)]
@@ -108,13 +107,9 @@ def _head(comparison: Comparison, parts: Mapping[str, Mapping[str, Figure]]) -> 
 def _results(comparison: Comparison, parts: Mapping[str, Mapping[str, Figure]]) -> list[Section]:
     notes = "".join(f"<li>{escape(note)}</li>" for note in comparison.notes)
     says = tables.gain_rows(comparison.gains[comparison.figure])
-    short = tables.figure_rows(tables.ranked(comparison.groups, comparison.figure), "last", [comparison.figure])
-    verdicts = {row[0]: row[-1] for row in says}
-    rows = [[*row, verdicts.get(row[0], "the baseline")] for row in short]
+    head = ["group", "runs", tables.TITLES[comparison.figure], "gain", "is it noise?"]
     found = [
-        Section(
-            "In short", _says(document.table(["group", "runs", comparison.figure, "is the difference noise?"], rows))
-        ),
+        Section("In short", f'<div class="short">{_says(document.table(head, tables.short_rows(comparison)))}</div>'),
         Section("Curves", _chart("curves", parts) or document.paragraph("No Dice was logged.")),
         Section("Figures", _figures(comparison)),
     ]
@@ -133,15 +128,18 @@ def _figures(comparison: Comparison) -> str:
         names = tables.figure_names(comparison.runs, checkpoint)
         head = ["group", "runs", *(tables.TITLES[name] for name in names)]
         rows = tables.figure_rows(ranked, checkpoint, names)
-        bars = [2 + i for i, name in enumerate(names) if name.startswith("dice")]
-        body += f"<h3>{escape(CHECKPOINTS.get(checkpoint, checkpoint))}</h3>" + document.table(head, rows, bars=bars)
+        body += f"<h3>{escape(CHECKPOINTS.get(checkpoint, checkpoint))}</h3>" + document.table(head, rows)
     return body or document.paragraph("No run has come to its end.")
 
 
 def _classes(comparison: Comparison, parts: Mapping[str, Mapping[str, Figure]]) -> list[Section]:
     groups, found = comparison.groups, []
     if parts["classes"]:
-        found.append(Section("Classes", document.paragraph(CLASSES) + _chart("classes", parts, 170 + 66 * len(groups))))
+        found.append(
+            Section(
+                "Classes", document.paragraph(CLASSES) + _chart("classes", parts, 150 + charts.COLUMN * len(groups))
+            )
+        )
     titles, rounds = tables.pseudo_rows(groups)
     if rounds:
         found.append(Section("Pseudo-labels", document.table(["group", *titles], rounds)))

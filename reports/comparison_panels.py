@@ -32,7 +32,9 @@ def panel_sheet(groups: Sequence[Group]) -> str:
         same = [(group.label, run) for group, run in shown if run.data == data]
         known = _strip(same[0][1], prediction=False)
         strips = [_figure("what is known", known), *(_figure(label, _strip(run, True), run) for label, run in same)]
-        sheets.append(f'<div class="wide strips">{"".join(strips)}</div>')
+        columns = round(known.width / _pixels(CELL * SCALE)) + len(same)
+        sheets.append(f'<div class="wide strips" style="--columns:{columns}">{"".join(strips)}</div>')
+        sheets.append(_legend([run for _, run in same]))
     return "".join(sheets)
 
 
@@ -49,7 +51,7 @@ def _strip(run: Run, prediction: bool) -> Image.Image:
     """Cut the column of the prediction out of a run's panels, or what stands before it, without the long captions."""
     sheet = Image.open(_panels(run)).convert("RGB")
     left = sheet.width / DPI - MARGIN - CELL
-    x, width = (left, CELL + MARGIN) if prediction else (0.0, left - GAP)
+    x, width = (left, CELL) if prediction else (MARGIN, left - GAP - MARGIN)
     rows = _rows(run, sheet.height / DPI)
     strip = Image.new("RGB", (_pixels(width), _pixels(HEADER + rows * (TITLE + CELL))), "white")
     _paste(sheet, strip, x, width, (0.0, HEADER), 0.0)
@@ -57,7 +59,7 @@ def _strip(run: Run, prediction: bool) -> Image.Image:
         top, target = HEADER + row * (CAPTION + CELL), HEADER + row * (TITLE + CELL)
         _paste(sheet, strip, x, width, (top, top + TITLE), target)
         _paste(sheet, strip, x, width, (top + CAPTION, top + CAPTION + CELL), target + TITLE)
-    return strip.resize((round(strip.width * SCALE), round(strip.height * SCALE)), Image.Resampling.LANCZOS)
+    return _scaled(strip)
 
 
 def _rows(run: Run, height: float) -> int:
@@ -76,12 +78,29 @@ def _pixels(inches: float) -> int:
     return round(inches * DPI)
 
 
+def _legend(runs: Sequence[Run]) -> str:
+    """Return the colours of the classes, from the run that shows most of them."""
+    sheet, run = max(((Image.open(_panels(run)).convert("RGB"), run) for run in runs), key=lambda pair: pair[0].height)
+    foot = _pixels(HEADER + _rows(run, sheet.height / DPI) * (CAPTION + CELL) + GAP)
+    legend = sheet.crop((0, min(foot, sheet.height - 1), sheet.width, sheet.height))
+    return f'<div class="wide legend">{_image("colours of the classes", _scaled(legend))}</div>'
+
+
+def _scaled(picture: Image.Image) -> Image.Image:
+    size = max(1, round(picture.width * SCALE)), max(1, round(picture.height * SCALE))
+    return picture.resize(size, Image.Resampling.LANCZOS)
+
+
 def _figure(title: str, strip: Image.Image, run: Run | None = None) -> str:
-    buffer = io.BytesIO()
-    strip.save(buffer, "WEBP", quality=82)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
     note = f" <span>seed {run.seed}</span>" if run else ""
-    return (
-        f'<figure><figcaption>{escape(title)}{note}</figcaption><img alt="{escape(title)}" width="{strip.width}" '
-        f'height="{strip.height}" src="data:image/webp;base64,{data}"></figure>'
-    )
+    caption = f"<figcaption>{escape(title)}{note}</figcaption>"
+    span = strip.width / _pixels(CELL * SCALE)
+    return f'<figure style="--span:{span:.3f}">{caption}{_image(title, strip)}</figure>'
+
+
+def _image(title: str, picture: Image.Image) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=82)
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    size = f'width="{picture.width}" height="{picture.height}"'
+    return f'<img alt="{escape(title)}" {size} src="data:image/webp;base64,{data}">'

@@ -11,18 +11,31 @@ STYLE = """
 .notes { margin: 0; padding-left: 1.2rem; max-width: 52rem; }
 .notes li { margin-bottom: .35rem; overflow-wrap: anywhere; }
 h3 { margin: 1.4rem 0 .4rem; font-size: 1rem; }
-td:last-child { padding-right: 0; }
-.says td:last-child { white-space: normal; text-align: left; min-width: 14rem; }
-.lefts td { text-align: left; white-space: normal; min-width: 6rem; overflow-wrap: anywhere; }
-.lefts th { white-space: normal; overflow-wrap: anywhere; min-width: 9rem; }
-.strips { display: flex; align-items: flex-end; gap: .3rem; margin-bottom: .6rem; padding-bottom: .4rem; }
-.strips figure { margin: 0; flex: none; }
-.strips figcaption { font-size: .85rem; width: min-content; min-width: 100%; padding-bottom: .3rem; }
-.strips figcaption span { color: var(--muted); }
-.strips img { max-width: none; width: auto; height: var(--high); border-radius: 0; }
-.strips { --high: 84rem; }
+tr > :last-child { padding-right: 0; }
+tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 10.5rem; }
+.says td:last-child { white-space: normal; min-width: 14rem; }
+.says tr > :last-child, .lefts td, .lefts th { text-align: left; }
+.lefts td { white-space: normal; min-width: 6rem; overflow-wrap: anywhere; vertical-align: top; }
+details { margin-top: .5rem; }
 pre.commands { white-space: pre-wrap; overflow-wrap: anywhere; }
-@media (max-width: 40rem) { .strips { --high: 60rem; } .strips img { width: auto !important; } }
+.strips { display: flex; align-items: flex-end; gap: .3rem; margin-bottom: .6rem; padding-bottom: .4rem; }
+.strips figure { margin: 0; flex: none; width: calc(var(--span) * max(9rem, (100% - 2.4rem) / var(--columns))); }
+.strips figcaption { font-size: .85rem; line-height: 1.3; padding-bottom: .3rem; overflow-wrap: anywhere; }
+.strips figcaption span { color: var(--muted); }
+.strips + img { margin: 0; }
+.strips img { border-radius: 3px; }
+@media (max-width: 40rem) {
+  .wide.strips img { width: 100%; }
+  .short table, .short tbody { display: block; }
+  .short thead { display: none; }
+  .short tr { display: grid; grid-template-columns: 1fr 1fr 1fr; padding: .4rem 0;
+    border-bottom: 1px solid var(--line); }
+  .short tr > * { border: 0; white-space: normal; padding: 0; min-width: 0; }
+  .short tr > :first-child, .short tr > :last-child { grid-column: 1 / -1; }
+  .short td:nth-child(2)::after { content: " runs"; }
+  .short td:nth-child(2) { text-align: left; }
+  .short td:last-child { color: var(--muted); }
+}
 """.strip()
 
 SCRIPT = """
@@ -79,8 +92,9 @@ function draw(chart, figures) {
   layout.height += legendHeight(figure.data, plot.clientWidth);
   layout.uirevision = chart.dataset.view;
   const mode = screen_.matches ? "dark" : "light";
-  const options = {responsive: true, displaylogo: false,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"]};
+  const pointer = matchMedia("(hover: hover)").matches;
+  const options = {responsive: true, displaylogo: false, displayModeBar: pointer && "hover",
+    modeBarButtons: [["zoom2d", "resetScale2d", "toImage"]]};  // Plotly's own list can send the chart to its makers
   return Plotly.react(plot, figure.data.map(trace => paintTrace(trace, mode)), layout, options);
 }
 

@@ -30,21 +30,30 @@ COSTS = {"perf/images_per_second": "images/s", "perf/memory_gb": "memory GB"}
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print the groups, the best first, and what must be known to read the table right."""
+    """Print the groups, the best first, whether they differ by more than noise, and what must be known to read it."""
     name, base = comparison.figure, comparison.baseline
     gains = {gain.group: gain for gain in comparison.gains[name]}
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("group", overflow="fold", ratio=3)
-    for title in ("runs", f"{name}\nlast", "\nbest", f"gain over\n{base.label}"):
-        table.add_column(title, justify="right", vertical="bottom", no_wrap="\n" not in title, overflow="fold")
-    table.add_column("is it noise?", ratio=4, vertical="bottom")
+    table.add_column(name, overflow="fold")
+    for title in ("runs", "last", "best"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("gain (95 % over patients)", justify="right")
     for group in ranked(comparison.groups, name):
-        gain = gains.get(group.label)
         cells = [group.label, runs_text(group), *(spread_of(figure_of(group, at, name)) for at in ("last", "best"))]
-        table.add_row(*map(Text, [*cells, gain_text(gain), gain.verdict if gain else "the baseline"]))
+        table.add_row(*map(Text, [*cells, "baseline" if group is base else gain_text(gains[group.label])]))
     console.print(table)
+    for gain in comparison.gains[name]:
+        console.print(Text(f"{gain.group}: {gain.verdict}"), soft_wrap=True)
     for note in comparison.notes:
         console.print(Text(f"note: {note}"), soft_wrap=True)
+
+
+def short_rows(comparison: Comparison) -> Rows:
+    """Return a row a group, the best first: runs, last figure, gain over the baseline, and what may be said of it."""
+    gains = {gain.group: gain for gain in comparison.gains[comparison.figure]}
+    rows = figure_rows(ranked(comparison.groups, comparison.figure), "last", [comparison.figure])
+    said = {label: [gain_text(gain).partition(" ")[0], gain.verdict] for label, gain in gains.items()}
+    return [[*row, *said.get(row[0], ["", "the baseline"])] for row in rows]
 
 
 def figure_rows(groups: Sequence[Group], checkpoint: str, names: Sequence[str]) -> Rows:
