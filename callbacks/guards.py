@@ -7,9 +7,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from callbacks.checkpoints import Checkpoints
 from partial_labels.batch import PartialLabelBatch
 from partial_labels.errors import InputError
 
@@ -42,7 +43,13 @@ class NonFiniteGuard(Callback):
             self.look(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look before the epoch's checkpoint is written."""
+        """Look at what remains of the epoch."""
+        self.look(trainer, pl_module)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Look before a checkpoint is written, so that none holds what cannot be continued."""
         self.look(trainer, pl_module)
 
     def look(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -75,8 +82,9 @@ class CollapseReport(Callback):
             )
 
 
-def advice(trainer: pl.Trainer) -> str:
+def advice(trainer: Any) -> str:
     """Name the last good checkpoint and what to try."""
-    written = [one.best_model_path for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint)]
-    good = next((path for path in reversed(written) if path), "none was written yet")
-    return f"last good checkpoint: {good}; try a lower optimizer.lr or trainer.precision=32-true"
+    good = next((one.last for one in trainer.callbacks if isinstance(one, Checkpoints)), None)
+    return (
+        f"last good checkpoint: {good or 'none was written yet'}; try a lower optimizer.lr or trainer.precision=32-true"
+    )

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float, UInt8
-from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
+from callbacks.checkpoints import Checkpoints
 from partial_labels.errors import InputError
 from partial_labels.head import Head
 
@@ -61,22 +60,13 @@ def weights_of(checkpoint: Path, module: pl.LightningModule, device: torch.devic
         module.load_state_dict(live)
 
 
-def best_checkpoint(trainer: pl.Trainer) -> Path:
+def best_checkpoint(trainer: Any) -> Path:
     """Return the stage's best checkpoint, or its last where nothing was monitored.
 
     Raises:
         InputError: If none was written.
     """
-    writers = [one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint) and one.best_model_path]
-    if not writers:
+    found = next((one.best for one in trainer.callbacks if isinstance(one, Checkpoints)), None)
+    if found is None:
         raise InputError("pseudo-labels: the stage wrote no checkpoint to label with; give it at least one epoch")
-    return Path(next((one for one in writers if one.monitor is not None), writers[-1]).best_model_path)
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+    return found

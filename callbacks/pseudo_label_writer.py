@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from callbacks.labeler import Labeler, best_checkpoint, sha256, weights_of
+from callbacks.labeler import Labeler, best_checkpoint, weights_of
 from metrics.pseudo_quality import ClassQuality, PseudoQuality
 from partial_labels.agreement import Agreement
+from partial_labels.array_file import sha256
 from partial_labels.batch import IGNORE, PartialLabelBatch, ValidationBatch
 from partial_labels.case_store import CaseStore
 from partial_labels.confidence import case_scores, cell_scores, checked_threshold, confident_labels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -134,6 +135,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
         self.split: Split | None = None
         self.resident: ResidentCases | None = None
         self.statistics: tuple[float, float] | None = None
+        self.batches_seen = 0
 
     @property
     def opened(self) -> CaseStore:
@@ -206,7 +208,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
         Raises:
             InputError: If no stream has a case.
         """
-        self.pseudo_round, self.resident = pseudo_round, None
+        self.pseudo_round, self.resident, self.batches_seen = pseudo_round, None, 0
         self.cases = TrainingCases(self.opened, self.shown, pseudo_round)
         self.any_open_labeled = len(self.pools.open_labeled) > 0
         self.streams = tuple(name for name in streams if len(self.pools.of_stream(name, pseudo_round)))
@@ -247,6 +249,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
         dataset = TrainingDataset(None if self.resident else self.cases)
         workers = 0 if self.resident else self.num_workers
         self.drawing = self.sampler()
+        self.drawing.resume_from(*divmod(self.batches_seen, self.steps_per_epoch))
         return self._loader(dataset, workers, sampler=self.drawing)
 
     def sampler(self) -> StreamSampler:
@@ -267,6 +270,24 @@ class PartialLabelDataModule(pl.LightningDataModule):
         ]
         rank, world = self._rank_and_world()
         return StreamSampler(streams, self.steps_per_epoch, self.seed, rank=rank, world=world)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how many batches of this stage were seen, and what they were drawn from."""
+        seen = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready  # type: ignore[union-attr]
+        return {"batches_seen": seen, "drawn_from": self.drawing.fingerprint()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the batch that comes next.
+
+        Raises:
+            InputError: If it would not be drawn from the same cases.
+        """
+        if state_dict["drawn_from"] != self.sampler().fingerprint():
+            raise InputError(
+                f"{self.opened.path}: its training cases are not those that the run was begun with; "
+                "restore the source, or start a new run"
+            )
+        self.batches_seen = state_dict["batches_seen"]
 
     @property
     def first_open_row(self) -> int:
@@ -330,6 +351,8 @@ class PartialLabelDataModule(pl.LightningDataModule):
             sampler=sampler,
             num_workers=workers,
             persistent_workers=workers > 0,
+            worker_init_fn=outlive_signals,
+            generator=torch.Generator(),  # else each start of a loader would draw from the network's
             pin_memory=torch.cuda.is_available(),
         )
 
@@ -374,6 +397,12 @@ class PartialLabelDataModule(pl.LightningDataModule):
                 return
         self.resident = ResidentCases(self.cases, train, device)
         log.info("%d training cases are kept on %s", len(train), device)
+
+
+def outlive_signals(worker: int) -> None:
+    """Let a loader process live on when its whole group is told to stop, so that the run can write its checkpoint."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(30))
 
 
 def _at_least(least: int, **values: int | None) -> None:

@@ -116,6 +116,10 @@ class StreamSampler(Sampler[Draw]):
             raise ValueError(f"step={step}: an epoch has {self.steps_per_epoch}")
         self.epoch, self.resumed = epoch, (epoch, step)
 
+    def fingerprint(self) -> dict[str, int]:
+        """Return a number for each stream, which differs where its cases are others."""
+        return {stream.name: zlib.crc32(np.ascontiguousarray(stream.case_ids)) for stream in self.streams}
+
     def draw(self, epoch: int, step: int) -> Draw:
         """Return the draw of this process at a step of an epoch, whatever was drawn before."""
         case_ids: list[int] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +51,12 @@ class ArrayFile:
         """Write the header; numpy keeps room in it for a growing first axis, so its length never changes."""
         shape = (self.length, *self.row_shape)
         write_array_header_1_0(self.file, {"shape": shape, "fortran_order": False, "descr": self.dtype.str})
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()

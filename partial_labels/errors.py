@@ -1,6 +1,9 @@
-"""The one exception that a user is meant to see."""
+"""The exceptions that a user is meant to see."""
 
 from __future__ import annotations
+
+import signal
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -9,3 +12,16 @@ class InputError(ValueError):
     The message is one line: what is wrong, where, and what to do. Entry points print it without a traceback and exit
     with code 1 (``debug=true`` shows the traceback).
     """
+
+
+class Interrupted(BaseException):
+    """Somebody asked the process to stop, by Ctrl-C or SIGTERM; no handler of errors may take it for one.
+
+    Args:
+        signum: The signal.
+        run: The directory of the run that can be continued; None where there is none.
+    """
+
+    def __init__(self, signum: int, run: Path | None = None) -> None:
+        super().__init__(f"interrupted by {signal.Signals(signum).name}")
+        self.signum, self.run = signum, run

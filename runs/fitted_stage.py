@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,12 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 
+from partial_labels.errors import InputError
+from runs.ledger import close
 from runs.loading import write_json
+from runs.metrics_csv import MetricsCSV
+
+RECORD = "stage.json"
 
 
 @dataclass(frozen=True)
@@ -23,8 +30,9 @@ class FittedStage:
         best: Its checkpoint with the highest monitored figure.
         epochs: Epochs of the stage.
         steps: Optimizer steps.
-        seconds: Process CPU seconds of the fit.
-        wall_seconds: Seconds on the clock.
+        seconds: Process CPU seconds of the fit, of all its parts where it was resumed.
+        wall_seconds: Seconds on the clock, likewise.
+        rows: Rows that ``metrics.csv`` had at its end.
     """
 
     name: str
@@ -34,11 +42,29 @@ class FittedStage:
     steps: int
     seconds: float
     wall_seconds: float
+    rows: int
 
     def write(self, folder: Path) -> None:
         """Declare the stage finished, in one rename."""
+        close(folder)
         record = asdict(self) | {"last": self.last.name, "best": self.best.name}
-        write_json(folder / "stage.json", record)
+        write_json(folder / RECORD, record)
+
+    @classmethod
+    def read(cls, folder: Path) -> FittedStage | None:
+        """Return what :meth:`write` declared; None where the stage is not finished.
+
+        Raises:
+            InputError: If the record is damaged.
+        """
+        path = folder / RECORD
+        if not path.exists():
+            return None
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**record | {"last": folder / record["last"], "best": folder / record["best"]})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}: damaged ({error}); delete it to finish the stage again") from error
 
 
 class KeepConfig(Callback):
@@ -66,8 +92,8 @@ class ContinuousAxis(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Set the step that loggers are told, unless a checkpoint has brought it along."""
-        loop = trainer.fit_loop.epoch_loop
-        loop._batches_that_stepped = max(loop._batches_that_stepped, self.steps + trainer.global_step)
+        if trainer.global_step == 0:
+            trainer.fit_loop.epoch_loop._batches_that_stepped = self.steps
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the epoch, in place of Lightning's."""
@@ -76,3 +102,40 @@ class ContinuousAxis(Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Likewise with the validation's figures."""
         pl_module.log("epoch", float(self.epochs + trainer.current_epoch))
+
+
+class KeepProgress(Callback):
+    """Counts what a stage has cost and logged, on from where a checkpoint was written.
+
+    Args:
+        steps: Optimizer steps of the stages before.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        self.cpu, self.wall = -time.process_time(), -time.monotonic()
+
+    @property
+    def seconds(self) -> tuple[float, float]:
+        """Process CPU seconds, and seconds by a clock that nobody can set back."""
+        return self.cpu + time.process_time(), self.wall + time.monotonic()
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add steps, rows of ``metrics.csv`` and seconds."""
+        cpu, wall = self.seconds
+        steps = self.steps + trainer.global_step
+        checkpoint["progress"] = {"steps": steps, "rows": logged_rows(trainer), "cpu": cpu, "wall": wall}
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the seconds of the parts before."""
+        self.cpu += checkpoint["progress"]["cpu"]
+        self.wall += checkpoint["progress"]["wall"]
+
+
+def logged_rows(trainer: pl.Trainer) -> int:
+    """Return how many rows ``metrics.csv`` has."""
+    return next((one.experiment.rows for one in trainer.loggers if isinstance(one, MetricsCSV)), 0)

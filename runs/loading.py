@@ -16,6 +16,7 @@ from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 from partial_labels.head import Head
 from runs.instantiate import build
+from runs.ledger import refuse_damaged
 
 NORMALISED = "models.normalised.NormalisedNetwork"
 PREFIXES = {"teacher": "teacher.network."}
@@ -74,7 +75,8 @@ def find_checkpoint(path: Path) -> Path:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint without running any code that it may hold."""
+    """Read a checkpoint without running any code that it may hold, and refuse one that is not what was written."""
+    refuse_damaged(path)
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:

@@ -18,12 +18,14 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
+from conf.schema import Init
 from partial_labels.errors import InputError
 from partial_labels.head import Head
 from partial_labels.pseudo_store import PseudoRound
-from runs.fitted_stage import ContinuousAxis, FittedStage, KeepConfig
+from runs.fitted_stage import ContinuousAxis, FittedStage, KeepConfig, KeepProgress, logged_rows
 from runs.initial_weights import begin_from
 from runs.instantiate import build
+from runs.ledger import BEST, LAST
 from runs.loading import read_checkpoint, weights_of
 from runs.targets import parameters, resolve
 from runs.unheard import unheard
@@ -229,7 +231,7 @@ def build_module(cfg: DictConfig, stage: DictConfig, data: Any) -> Any:
         monitor=cfg.monitor,
     )
     if stage.init == "scratch":
-        begin_from(cfg.init, module)
+        begin_from(Init(**cfg.init), module)
     return module
 
 

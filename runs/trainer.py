@@ -13,6 +13,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.loggers import Logger
 
+from runs.checkpoint_io import ListedCheckpoints
 from runs.device import check_gpu, device_name, resolve_precision
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ KNOWN_NOISE = (
     "Experiment logs directory .* exists and is not empty.*",  # it is the run directory, claimed before
     "Found .* in eval mode at the start of training",  # a teacher is, and stays so
     ".*treespec, LeafSpec.*",  # Lightning's own call
+    ".*ended before the epoch ended and your dataloader is not resumable.*",  # the DataModule is
 )
 
 
@@ -94,6 +96,7 @@ def make_trainer(
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         callbacks=[*callbacks, *bar],
+        plugins=[ListedCheckpoints()],
         logger=list(loggers),
         log_every_n_steps=1_000_000,  # figures are epoch means; nothing is written between epochs
         **settings,

@@ -10,10 +10,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
+from callbacks.checkpoints import Checkpoints
 from callbacks.pseudo_label_writer import PseudoLabelWriter
 from partial_labels.agreement import Agreement
 from partial_labels.batch import HUMAN, TEACHER, UNKNOWN, UNSURE, PartialLabelBatch, ValidationBatch
@@ -21,6 +21,7 @@ from partial_labels.errors import InputError
 from partial_labels.head import SigmoidHead, SoftmaxHead
 from partial_labels.pseudo_filters import CellThreshold, TopKCases
 from partial_labels.pseudo_store import PseudoRound
+from runs.checkpoint_io import ListedCheckpoints
 from runs.instantiate import build
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -50,6 +51,9 @@ class Data(pl.LightningDataModule):
     def train_dataloader(self):
         return DataLoader([self.read(np.arange(4)).seen] * 2, batch_size=None)
 
+    def val_dataloader(self):
+        return self.train_dataloader()
+
     def filling_loader(self, complete_labeled):
         ids = TO_FILL if complete_labeled else TO_FILL[4:]
         return DataLoader([self.read(ids[i : i + 3]) for i in range(0, len(ids), 3)], batch_size=None)
@@ -75,8 +79,10 @@ class Module(pl.LightningModule):
         self.student = NearestGrey(head.channels(len(classes)))
         self.head, self.classes, self.monitored = head, classes, self.student
 
+    def validation_step(self, batch, batch_idx):
+        self.log("score", -float(self.current_epoch))
+
     def training_step(self, batch, batch_idx):
-        self.log("score", -float(self.current_epoch), on_epoch=True, on_step=False)
         if self.current_epoch:
             self.student.levels.data.fill_(0.5)
         return self.student.levels.sum()
@@ -96,9 +102,9 @@ def fit(store, path, head=None, epochs=2, precision="32-true", **settings):
         logger=CSVLogger(path, name="", version=""),
         callbacks=[
             writer,
-            ModelCheckpoint(path / "checkpoints", "best", monitor="score", mode="max"),
-            ModelCheckpoint(path / "checkpoints", "last", save_on_train_epoch_end=True),
+            Checkpoints(str(path / "checkpoints" / "teacher"), monitor="score"),
         ],
+        plugins=[ListedCheckpoints()],
         log_every_n_steps=1,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -134,8 +140,8 @@ def test_the_header_says_where_it_comes_from(small_store, tmp_path):
     filters = {"top": TopKCases(k=2), "off": None}
     fit(small_store, tmp_path, filters=filters)
     header = PseudoRound.open(tmp_path / "pseudo" / "teacher").header
-    best = tmp_path / "checkpoints" / "best.ckpt"
-    assert header.checkpoint == "checkpoints/best.ckpt"
+    best = tmp_path / "checkpoints" / "teacher" / "best.ckpt"
+    assert header.checkpoint == "checkpoints/teacher/best.ckpt"
     assert header.checkpoint_sha256 == hashlib.sha256(best.read_bytes()).hexdigest()
     assert (header.stage, header.network, header.seed, header.threshold) == ("teacher", "student", 3, 0.9)
     assert header.filters == {"top": {"filter": "TopKCases", "k": 2, "fraction": None, "score": "foreground"}}
