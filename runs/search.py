@@ -124,7 +124,7 @@ def open_study(cfg: DictConfig, space: Space, folder: Path) -> optuna.Study:
     for key in ("trials", "heartbeat_seconds"):
         if tune[key] < 1:
             raise InputError(f"tune.{key}={tune[key]}: must be at least 1")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # what fails is logged here, in one line
     with FileLock(folder / "study.lock"):
         storage = optuna.storages.RDBStorage(
             f"sqlite:///{file.resolve()}",
@@ -229,7 +229,7 @@ class Objective:
             raise
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
-            log.warning("trial %d failed: %s", trial.number, reason)
+            log.warning("trial %d failed: %s", trial.number, reason, exc_info=not isinstance(error, InputError))
             trial.set_user_attr("reason", reason)
             raise
         if value != value:
