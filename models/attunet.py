@@ -96,3 +96,19 @@ class AttUNet(EncoderDecoder):
     def up_block(in_channels: int, channels: int, norm: str) -> AttentionUpBlock:
         """A step with a gate."""
         return AttentionUpBlock(in_channels, channels, norm)
+
+    @torch.no_grad()
+    def attention_maps(self, image: Float[Tensor, "B I H W"]) -> dict[str, Tensor]:
+        """Return what each gate lets through, in (0, 1), (B, h, w) at the resolution of its skip, the finest first.
+
+        It runs the network, in the mode that it is in.
+        """
+        maps: list[Tensor] = []
+        gates = [module for module in self.decoder.modules() if isinstance(module, AttentionGate)]
+        hooks = [gate.register_forward_hook(lambda gate, inputs, output: maps.append(output[:, 0])) for gate in gates]
+        try:
+            self(image)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return {f"1/{2**level}": one for level, one in enumerate(reversed(maps))}

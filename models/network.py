@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+
+@runtime_checkable
+class Attentive(Protocol):
+    """A network that can show where it looks."""
+
+    def attention_maps(self, image: Float[Tensor, "B I H W"]) -> dict[str, Tensor]:
+        """Return maps (B, h, w) in [0, 1] by the name of what they belong to, each at its own resolution."""
 
 
 class SegmentationNetwork(nn.Module, ABC):

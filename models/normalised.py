@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.network import SegmentationNetwork
+from models.network import Attentive, SegmentationNetwork
 
 
 @final
@@ -60,3 +60,9 @@ class NormalisedNetwork(nn.Module):
         """Return the network's logits of the normalised image."""
         logits: Tensor | list[Tensor] = self.network((image - self.mean) / self.std)
         return logits
+
+    def attention_maps(self, image: Float[Tensor, "B I H W"]) -> dict[str, Tensor]:
+        """Return where the network looks (:class:`models.network.Attentive`); nothing where it has no such maps."""
+        return (
+            self.network.attention_maps((image - self.mean) / self.std) if isinstance(self.network, Attentive) else {}
+        )
