@@ -1,6 +1,6 @@
 """How close the phantom comes to the challenge's statistics, what it costs, and what a pixel classifier reaches.
 
-``python -m benchmarks.phantom`` prints the tables of ``docs/phantom.md``.
+``python -m benchmarks phantom`` prints the tables of ``docs/phantom.md``.
 """
 
 from __future__ import annotations

@@ -4,13 +4,11 @@ import sys
 
 import pytest
 
-from benchmarks.dice_metric import draw_maps, main, monai_label_maps, monai_one_hot, ours
+from benchmarks.metric import draw_maps, main, monai_label_maps, monai_one_hot, ours
 
 
 def test_prints_a_row_for_each(monkeypatch, capsys):
-    monkeypatch.setattr(
-        sys, "argv", ["dice_metric", "--rounds", "1", "--images", "2", "--size", "24", "--classes", "4"]
-    )
+    monkeypatch.setattr(sys, "argv", ["metric", "--rounds", "1", "--images", "2", "--size", "24", "--classes", "4"])
     main()
     rows = [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:6]]
     assert rows == ["ours", "monai_one_hot", "monai_label_maps", "torchmetrics_dice"]

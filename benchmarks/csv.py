@@ -1,4 +1,4 @@
-"""Time and memory of reading the challenge's full table of labels: ``python -m benchmarks.csv_reading``."""
+"""Time and memory of reading the challenge's full table of labels: ``python -m benchmarks csv``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Dice of 64 slices of 256 x 256 and 55 classes: ours beside MONAI's and torchmetrics', interleaved, on one thread.
 
-``python -m benchmarks.dice_metric`` prints the median process CPU time of each and how many times ours fits into it.
+``python -m benchmarks metric`` prints the median process CPU time of each and how many times ours fits into it.
 Each starts from two uint8 label maps and ends with one number, so what a metric needs in between, such as one-hot
 masks, is part of its time. ``--rounds``, ``--images``, ``--size`` and ``--classes`` change the measurement.
 """

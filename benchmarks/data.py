@@ -1,6 +1,6 @@
 """Augmented images per second: ours, a batch at a time, beside MONAI's dictionary transforms, interleaved, one thread.
 
-``python -m benchmarks.augmentation`` does the same operations in the same ranges to every image on both sides: turn,
+``python -m benchmarks data`` does the same operations in the same ranges to every image on both sides: turn,
 zoom, shift and elastic bend of image and label, gamma, contrast, brightness, blur and noise. It prints medians of
 process CPU time at two sizes, and what one batch costs with the probabilities of ``conf/augment/default.yaml``.
 ``--rounds``, ``--batch`` and ``--sizes`` change the measurement.
