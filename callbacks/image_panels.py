@@ -52,18 +52,7 @@ class ImagePanels(Callback):
         prediction: UInt8[Tensor, "B H W"] = outputs["prediction"]
         for row, case in enumerate(batch.seen.case_id.tolist()):
             if case in self.wanted:
-                self.panels[case] = Panel(
-                    name=str(self.names[case]),
-                    image=batch.seen.image[row, 0].cpu().numpy(),
-                    label=batch.seen.label[row].cpu().numpy(),
-                    prediction=prediction[row].cpu().numpy(),
-                    status=batch.seen.status[row].cpu().numpy(),
-                    truth=batch.truth.label[row].cpu().numpy() if self._knows_more(batch, row) else None,
-                )
-
-    @staticmethod
-    def _knows_more(batch: ValidationBatch, row: int) -> bool:
-        return not torch.equal(batch.truth.status[row], batch.seen.status[row])
+                self.panels[case] = panel_of(batch, row, str(self.names[case]), prediction[row])
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Draw them, with each case's mean Dice."""
@@ -76,3 +65,16 @@ class ImagePanels(Callback):
             fields = vars(self.panels[case]) | {"dice": float(mine.mean()) if len(mine) else float("nan")}
             panels.append(Panel(**fields))
         draw_panels(panels, pl_module.target, self.output / "panels.png")
+
+
+def panel_of(batch: ValidationBatch, row: int, name: str, prediction: UInt8[Tensor, "H W"]) -> Panel:
+    """Return one case of a batch as something to draw, with the truth where it knows more than was shown."""
+    knows_more = not torch.equal(batch.truth.status[row], batch.seen.status[row])
+    return Panel(
+        name=name,
+        image=batch.seen.image[row, 0].cpu().numpy(),
+        label=batch.seen.label[row].cpu().numpy(),
+        prediction=prediction.cpu().numpy(),
+        status=batch.seen.status[row].cpu().numpy(),
+        truth=batch.truth.label[row].cpu().numpy() if knows_more else None,
+    )

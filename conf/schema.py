@@ -132,6 +132,8 @@ class EvaluateConfig:
         threshold: Least probability of a class, in (0, 1); null for the one that the run decoded by.
         tta: Test-time augmentation.
         postprocess: What is done to label maps.
+        baseline: What the page compares with, on the same cases: the folder of an evaluation, or a checkpoint (or a
+            list of several), which is then measured first; null for nothing.
         output: Folder for the tables; null for ``evaluation/`` beside the checkpoint's run.
     """
 
@@ -146,6 +148,7 @@ class EvaluateConfig:
     threshold: float | None = None
     tta: Any = None
     postprocess: Any = None
+    baseline: Any = None
     output: str | None = None
     seed: int = 0
     debug: bool = False

@@ -70,9 +70,8 @@ class EvaluationModule(pl.LightningModule):
         self.figures: dict[str, float] = {}
 
     def test_step(self, batch: ValidationBatch, batch_idx: int) -> dict[str, Tensor]:
-        """Count one batch on the chosen grid, and return the prediction on the stored one."""
-        probs = self.head.probs(self.network(batch.seen.image))
-        prediction = self._decoded(probs)
+        """Count one batch on the chosen grid, and return the prediction on the stored one and how sure it is."""
+        prediction, probs = self.predict(batch.seen.image)
         if self.to_native is None:
             self._count(prediction, batch)
         else:
@@ -80,7 +79,12 @@ class EvaluationModule(pl.LightningModule):
                 case = case_of(batch, row)
                 native, case = self.to_native(probs[row], case)
                 self._count(self._decoded(native[None]), case)
-        return {"prediction": prediction}
+        return {"prediction": prediction, "confidence": confidence_of(prediction, probs)}
+
+    def predict(self, image: Float[Tensor, "B 1 H W"]) -> tuple[UInt8[Tensor, "B H W"], Float[Tensor, "B C H W"]]:
+        """Return label maps of the target's classes, and the probabilities of the network's own."""
+        probs = self.head.probs(self.network(image))
+        return self._decoded(probs), probs
 
     def _decoded(self, probs: Float[Tensor, "B C H W"]) -> UInt8[Tensor, "B H W"]:
         """Return label maps of the target's classes."""
@@ -108,6 +112,11 @@ class EvaluationModule(pl.LightningModule):
         """Keep the figures; the tables are read from ``dice`` and ``surface`` by the caller."""
         figures = self.dice.compute() | self.surface.compute()
         self.figures = {key: float(value) for key, value in figures.items()}
+
+
+def confidence_of(prediction: UInt8[Tensor, "B H W"], probs: Float[Tensor, "B C H W"]) -> Float[Tensor, "B H W"]:
+    """Return the probability of what was predicted: of the most probable class, or of the background."""
+    return torch.where(prediction > 0, probs[:, 1:].amax(dim=1), probs[:, 0])
 
 
 def case_of(batch: ValidationBatch, row: int) -> ValidationBatch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -31,6 +32,7 @@ class ClassRow:
         absent: Examined slices that certainly do not.
         unknown: Slices in which nobody looked for it.
         false_positives: How many of the ``absent`` slices it was predicted in all the same.
+        dice_pessimistic: As ``dice``, over all slices, a class that nobody examined taken as absent.
     """
 
     name: str
@@ -41,6 +43,7 @@ class ClassRow:
     absent: int
     unknown: int
     false_positives: int
+    dice_pessimistic: float = math.nan
 
 
 class CaseDice(NamedTuple):
@@ -164,6 +167,7 @@ class PartialDice(Metric):
             absent.sum(axis=0),
             (~seen.examined).sum(axis=0),
             (absent & (seen.predicted > 0)).sum(axis=0),
+            seen.all_examined().class_dice(),
         )
         values = zip(*(column.tolist() for column in columns), strict=True)
         return [ClassRow(name, *row) for name, row in zip(self.class_names[1:], values, strict=True)]

@@ -73,6 +73,7 @@ def read_class_table(path: Path) -> list[ClassRow]:
                 absent=int(row["absent"]),
                 unknown=int(row["unknown"]),
                 false_positives=int(row["false_positives"]),
+                dice_pessimistic=float(row.get("dice_pessimistic") or "nan"),
             )
             for row in csv.DictReader(file)
         ]

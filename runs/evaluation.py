@@ -13,6 +13,7 @@ from conf.schema import EvaluateConfig
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 from runs.ensembles import Inference, load_all, load_for
+from runs.evaluation_record import FILE, check_comparable, evaluation_record, finished_evaluation, paths_of
 from runs.instantiate import build, check, check_extra_keys
 from runs.loading import run_directory_of, write_json
 from runs.stages import GIVEN
@@ -34,6 +35,7 @@ def evaluate(
     network: str | None = None,
     trainer: DictConfig | None = None,
     inference: Inference | None = None,
+    baseline: Path | None = None,
 ) -> dict[str, float]:
     """Measure one checkpoint, or the mean of several, and write its tables and pictures.
 
@@ -48,6 +50,7 @@ def evaluate(
         network: ``student`` or ``teacher``; None for the one that was monitored.
         trainer: The run's trainer node; device, precision and threads are taken from it.
         inference: Threshold, test-time augmentation and post-processing; None for none of them.
+        baseline: Folder of an evaluation of the same cases that its page compares it with; None for none.
 
     Returns:
         The figures under their log keys without a prefix: ``dice``, ``dice_volume``, ``hd95_mm``, ...
@@ -77,12 +80,25 @@ def evaluate(
         to_native=data.to_native if native else None,
         refine=refine,
     )
+    record = evaluation_record(
+        paths_of(checkpoint),
+        loaded.classes,
+        data,
+        part,
+        native,
+        nsd_tolerance_mm=nsd_tolerance_mm,
+        network=network or str(loaded.config.ssl.monitored or "student"),
+        inference=(inference or Inference()).suffix(0).replace("_", " ").strip(),
+    )
+    if baseline is not None:
+        check_comparable(baseline, record)
     output.mkdir(parents=True, exist_ok=True)
     callbacks = [build(node, output=str(output)) for node in report.values() if node is not None]
     runner = make_trainer(1, str(output), **settings(trainer), callbacks=callbacks)
     runner.test(module, dataloaders=data.evaluation_loader(part), verbose=False)
     figures: dict[str, float] = module.figures
     write_json(output / "figures.json", figures)
+    write_json(output / FILE, record | {"baseline": None if baseline is None else str(baseline.resolve())})
     return figures
 
 
@@ -120,19 +136,31 @@ def evaluate_command(cfg: DictConfig) -> tuple[dict[str, float], Path]:
         data.setup(split_file=split)
     name = f"{content.checkpoint.stem}_{data.opened.path.name}_{cfg.part}{inference.suffix(len(others))}"
     output = Path(cfg.output) if cfg.output else run / "evaluation" / name
-    figures = evaluate(
-        [str(one.checkpoint) for one in (content, *others)],
-        data,
-        cfg.report,
-        output,
-        part=cfg.part,
-        native=cfg.native,
-        nsd_tolerance_mm=cfg.nsd_tolerance_mm,
-        network=cfg.network,
-        trainer=content.config.trainer,
-        inference=inference,
-    )
+    common = {
+        "part": cfg.part,
+        "native": cfg.native,
+        "nsd_tolerance_mm": cfg.nsd_tolerance_mm,
+        "network": cfg.network,
+        "trainer": content.config.trainer,
+        "inference": inference,
+    }
+    baseline = None
+    if cfg.baseline is not None:
+        baseline = finished_evaluation(cfg.baseline)
+        if baseline is None:
+            baseline = output / "baseline"
+            evaluate(cfg.baseline, data, without_printing(cfg.report), baseline, **common)
+    checkpoints = [str(one.checkpoint) for one in (content, *others)]
+    figures = evaluate(checkpoints, data, cfg.report, output, **common, baseline=baseline)
     return figures, output
+
+
+def without_printing(report: DictConfig) -> DictConfig:
+    """Return the report's callbacks with the table in the terminal switched off."""
+    quiet = report.copy()
+    if quiet.get("tables"):
+        quiet.tables.show = False
+    return quiet
 
 
 def report_classes(known: ClassTable, asked: ClassTable) -> None:

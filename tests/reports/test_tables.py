@@ -10,7 +10,7 @@ from metrics.partial_dice import ClassRow
 from reports.tables import print_class_table, read_class_table, write_class_table
 
 ROWS = [
-    ClassRow("liver", 1 / 3, 0.25, 0.125, 5, 6, 7, 2),
+    ClassRow("liver", 1 / 3, 0.25, 0.125, 5, 6, 7, 2, 0.0625),
     ClassRow("portal_vein_and_splenic_vein", math.nan, math.nan, 0.5, 0, 11, 20, 3),
 ]
 
@@ -26,7 +26,7 @@ def test_the_csv_holds_every_field_in_full_precision(tmp_path):
     with path.open(newline="") as file:
         liver, vein = csv.DictReader(file)
     assert float(liver["dice"]) == 1 / 3
-    expected = ["liver", str(1 / 3), "0.25", "0.125", "5", "6", "7", "2"]
+    expected = ["liver", str(1 / 3), "0.25", "0.125", "5", "6", "7", "2", "0.0625"]
     assert list(liver.values()) == expected
     assert vein["dice"] == vein["dice_volume"] == ""
     assert [p.name for p in tmp_path.iterdir()] == ["classes.csv"]
