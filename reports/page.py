@@ -26,6 +26,11 @@ PICTURES = (
         "What nobody examined is neither right nor wrong: it is hatched in the annotation where the truth is known, "
         "and only outlined in the prediction.",
     ),
+    (
+        "Attention",
+        "attention.png",
+        "What the network's gates let through, from dark (least) to light (most); the numbers give the ends.",
+    ),
 )
 
 
@@ -40,7 +45,7 @@ def write_report(
 ) -> Path:
     """Write ``report.html``, complete in itself, from what lies in a run directory.
 
-    ``curves.png``, ``panels.png`` and ``config.yaml`` are taken in where they are there.
+    The pictures of ``PICTURES`` and ``config.yaml`` are taken in where they are there.
 
     Args:
         run_dir: The run directory.

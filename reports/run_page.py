@@ -18,7 +18,7 @@ from reports.tables import cell_text, read_class_table
 
 
 def write_run_page(run_dir: str | Path) -> Path:
-    """Draw ``curves.png``, take the last checkpoint's table and panels, and write ``report.html``.
+    """Draw ``curves.png``, take the last checkpoint's table and pictures, and write ``report.html``.
 
     Args:
         run_dir: The directory of a finished run.
@@ -27,7 +27,7 @@ def write_run_page(run_dir: str | Path) -> Path:
     results: dict[str, Any] = json.loads((run / "results.json").read_text(encoding="utf-8"))
     draw_curves(run / "metrics.csv", run / "curves.png", stage_boundaries(results["stages"]))
     last = run / "evaluation" / "last"
-    for name in ("classes.csv", "panels.png"):
+    for name in ("classes.csv", "panels.png", "attention.png"):
         if (last / name).is_file():
             shutil.copyfile(last / name, run / name)
     return write_report(
