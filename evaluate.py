@@ -14,13 +14,14 @@ from runs.cli import run_cli
 
 def main(cfg: DictConfig) -> None:
     """Evaluate and print the figures."""
+    from reports.evaluation_page import write_evaluation_page
     from runs.evaluation import evaluate_command
 
     figures, output = evaluate_command(cfg)
     for name, value in figures.items():
         if "/" not in name:
             print(f"{name:20} {value:.6f}")
-    print(f"tables and pictures: {output}")
+    print(f"report: {write_evaluation_page(output)}")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,10 @@ class Section:
     body: str
 
 
+class Markup(str):
+    """HTML in a cell of a table; what comes from outside is escaped already."""
+
+
 def write_document(path: Path, title: str, subtitle: str, sections: Iterable[Section], head: str = "") -> Path:
     """Write a page of sections in one rename and return its path.
 
@@ -47,8 +51,13 @@ def paragraph(text: str) -> str:
 
 def picture(png: Path, alt: str) -> str:
     """Return a PNG as an image that is part of the page; where the screen is narrow it scrolls sideways."""
-    data = base64.b64encode(png.read_bytes()).decode("ascii")
-    return f'<div class="wide"><img alt="{escape(alt)}" src="data:image/png;base64,{data}"></div>'
+    return f'<div class="wide">{image(png, alt)}</div>'
+
+
+def image(file: Path, alt: str) -> str:
+    """Return a picture that is part of the page and fills its place; the file's name tells its format."""
+    data = base64.b64encode(file.read_bytes()).decode("ascii")
+    return f'<img alt="{escape(alt)}" src="data:image/{file.suffix[1:]};base64,{data}">'
 
 
 def cards(figures: Iterable[tuple[str, str, str]]) -> str:
@@ -64,6 +73,11 @@ def facts(values: Mapping[str, str]) -> str:
     """Return names and values as a list of definitions."""
     pairs = (f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in values.items())
     return f"<dl>{''.join(pairs)}</dl>"
+
+
+def bullets(texts: Iterable[str]) -> str:
+    """Return texts as a list."""
+    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>"
 
 
 def table(
@@ -95,13 +109,14 @@ def folded(title: str, text: str) -> str:
 
 
 def _cell(text: str, column: int, bar: bool) -> str:
+    shown = text if isinstance(text, Markup) else escape(text)
     if column == 0:
-        return f"<th>{escape(text)}</th>"
+        return f"<th>{shown}</th>"
     try:
         style = f' class="bar" style="--part:{100 * float(text):.1f}%"' if bar else ""
     except ValueError:
         style = ""
-    return f"<td{style}>{escape(text)}</td>"
+    return f"<td{style}>{shown}</td>"
 
 
 PAGE = string.Template("""<!doctype html>
