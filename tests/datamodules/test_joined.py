@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from datamodules.build import open_or_build
 from datamodules.sources.base import Source, SourceCase
@@ -12,6 +16,8 @@ from partial_labels.batch import IGNORE
 from partial_labels.case_store import CaseRow
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
+from runs import instantiate
+from tests.configs import composed
 from tests.volumes import write
 
 LABEL = np.array([[0, 1, 2, 3], [3, 2, 1, 0], [0, IGNORE, 0, 0], [1, 1, 2, 2]], np.uint8)
@@ -159,3 +165,25 @@ def test_sets_of_volumes_keep_their_volumes_apart_and_join_sets_of_slices(tmp_pa
     assert other.fingerprint() != joined.fingerprint()
     with pytest.raises(InputError, match=r"differ in orientation \(a PLS, b RAS\)"):
         JoinedSource({"a": sources["a"], "b": volumes(tmp_path / "d", ["spleen"], "RAS")})
+
+
+def test_the_page_s_example_joins_what_it_names(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    example = OmegaConf.create(page.split("```yaml\n# @package _global_\n")[1].split("```")[0])
+    kits, total = tmp_path / "kits", tmp_path / "total"
+    voxels = np.random.default_rng(0).integers(0, 3, (4, 4, 3)).astype(np.int16)
+    write(kits / "imagesTr" / "c_0000.nii.gz", voxels)
+    write(kits / "labelsTr" / "c.nii.gz", voxels.astype(np.uint8))
+    labels = {"background": 0, "kidney": 1, "tumour": 2}
+    (kits / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT"}, "labels": labels}))
+    write(total / "s0" / "ct.nii.gz", voxels)
+    for organ in ("liver", "spleen", "kidney_left", "kidney_right"):
+        write(total / "s0" / "segmentations" / f"{organ}.nii.gz", (voxels == 1).astype(np.uint8))
+    cfg = composed(tmp_path, "data=joined")
+    OmegaConf.set_struct(cfg, False)
+    cfg = OmegaConf.merge(cfg, OmegaConf.masked_copy(example, ["data"]))
+    cfg.data.source.sources.kits.root, cfg.data.source.sources.total.root = str(kits), str(total)
+    source = instantiate.build(cfg.data).source
+    assert source.classes.foreground == ("kidney", "tumour", "liver", "spleen")
+    store = open_or_build(source, tmp_path / "cache", 4, "pad")
+    assert store.status[:, 1:].tolist() == [[1, 1, 0, 0]] * 3 + [[1, 0, 1, 1]] * 3

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -97,3 +98,16 @@ def test_a_killed_build_goes_on(tmp_path):
     assert readings(tmp_path / "readings") == ["v0", "v1", "v2", "v2"]
     assert len(store) == 5
     assert folders(tmp_path / "cache") == [store.path]
+
+
+def test_memory_does_not_grow_with_the_set(tmp_path):
+    def peak(volumes):
+        source = MadeVolumes(tmp_path / f"{volumes}", slices=(8,) * volumes)
+        tracemalloc.start()
+        open_or_build(source, tmp_path / "cache", 512, "scale")
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return used
+
+    peak(1)
+    assert peak(12) < 1.2 * peak(3)
