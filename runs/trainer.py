@@ -6,15 +6,18 @@ import logging
 import os
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import DDPStrategy
 
 from runs.checkpoint_io import ListedCheckpoints
+from runs.compilation import CompiledNetwork
 from runs.device import check_gpu, device_name, resolve_precision
+from runs.recomputation import RecomputedBlocks
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +27,7 @@ KNOWN_NOISE = (
     "Experiment logs directory .* exists and is not empty.*",  # it is the run directory, claimed before
     "Found .* in eval mode at the start of training",  # a teacher is, and stays so
     ".*treespec, LeafSpec.*",  # Lightning's own call
+    ".*recommended to use .*sync_dist=True.*",  # figures are sums over all processes already
     ".*ended before the epoch ended and your dataloader is not resumable.*",  # the DataModule is
 )
 
@@ -37,6 +41,12 @@ def make_trainer(
     threads: int | None = None,
     gradient_clip: float | None = None,
     accumulate: int = 1,
+    compile: bool = False,
+    recompute: bool = False,
+    autotune: bool = False,
+    tf32: bool = True,
+    sync_batchnorm: bool = False,
+    find_unused_parameters: bool = False,
     validate_every_n_epochs: int = 1,
     progress_bar: bool = True,
     callbacks: Sequence[Callback] = (),
@@ -53,6 +63,12 @@ def make_trainer(
         threads: CPU threads of torch; None leaves its choice.
         gradient_clip: Largest norm of the gradient; None for no clipping.
         accumulate: Micro-batches per optimizer step.
+        compile: Compile the network (:mod:`runs.compilation`).
+        recompute: Compute activations again instead of keeping them (:mod:`runs.recomputation`).
+        autotune: Let cuDNN try its algorithms at the first step; which one wins may differ from run to run.
+        tf32: Let GPUs from sm_80 on multiply float32 with ten bits of mantissa, where the precision is 32-true.
+        sync_batchnorm: BatchNorm over the batch of all processes, on GPUs.
+        find_unused_parameters: For several processes whose loss leaves out a part of the network.
         validate_every_n_epochs: Epochs between validations.
         progress_bar: Whether to show one.
         callbacks: The callbacks of the run and of the stage.
@@ -70,23 +86,22 @@ def make_trainer(
             raise ValueError(f"{key}={value}: must be at least 1")
     if gradient_clip is not None and not 0 < gradient_clip < float("inf"):
         raise ValueError(f"gradient_clip={gradient_clip}: must be above 0; null for no clipping")
-    if threads is not None:
-        torch.set_num_threads(threads)
-    on_gpu = accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
-    if on_gpu:
-        check_gpu()
-    available = torch.cuda.device_count() if on_gpu else os.cpu_count() or 1
-    if devices > available:
-        raise ValueError(f"devices={devices}: this machine has {available}")
-    resolved = resolve_precision(precision, on_gpu)
-    log.info("device %s (asked: %s), precision %s (asked: %s)", device_name(on_gpu), accelerator, resolved, precision)
+    if compile and recompute:
+        raise ValueError("compile=true: must be false with recompute=true, which it would undo")
+    if sync_batchnorm and accelerator == "cpu":
+        raise ValueError("sync_batchnorm=true: must be false on a CPU; model.norm=instance needs no synchronising")
     bar = [RichProgressBar(leave=True)] if progress_bar else []
-    settings: dict[str, Any] = {"precision": resolved}
+    speed: list[Callback] = [CompiledNetwork()] * compile + [RecomputedBlocks()] * recompute
+    on_gpu, resolved = choose_device(accelerator, devices, precision, threads, tf32)
     return pl.Trainer(
         max_epochs=max_epochs,
         default_root_dir=run_dir,
         accelerator="gpu" if on_gpu else "cpu",
         devices=devices,
+        precision=resolved,  # type: ignore[arg-type]
+        strategy=DDPStrategy(find_unused_parameters=find_unused_parameters) if devices > 1 else "auto",
+        sync_batchnorm=sync_batchnorm,
+        benchmark=autotune and on_gpu,
         gradient_clip_val=gradient_clip,
         accumulate_grad_batches=accumulate,
         check_val_every_n_epoch=validate_every_n_epochs,
@@ -95,12 +110,33 @@ def make_trainer(
         enable_checkpointing=True,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        callbacks=[*callbacks, *bar],
+        callbacks=[*callbacks, *speed, *bar],
         plugins=[ListedCheckpoints()],
         logger=list(loggers),
         log_every_n_steps=1_000_000,  # figures are epoch means; nothing is written between epochs
-        **settings,
     )
+
+
+def choose_device(accelerator: str, devices: int, precision: str, threads: int | None, tf32: bool) -> tuple[bool, str]:
+    """Return whether to compute on a GPU and in which precision, and say what was asked for and what is done.
+
+    Raises:
+        InputError: See :func:`make_trainer`.
+        ValueError: If there are fewer devices.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    on_gpu = accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
+    if on_gpu:
+        check_gpu()
+        torch.set_float32_matmul_precision("high" if tf32 else "highest")
+        torch.backends.cudnn.allow_tf32 = tf32
+    available = torch.cuda.device_count() if on_gpu else os.cpu_count() or 1
+    if devices > available:
+        raise ValueError(f"devices={devices}: this machine has {available}")
+    resolved = resolve_precision(precision, on_gpu)
+    log.info("device %s (asked: %s), precision %s (asked: %s)", device_name(on_gpu), accelerator, resolved, precision)
+    return on_gpu, resolved
 
 
 def quiet_lightning() -> None:
