@@ -183,7 +183,7 @@ def test_the_page_s_example_joins_what_it_names(tmp_path):
     OmegaConf.set_struct(cfg, False)
     cfg = OmegaConf.merge(cfg, OmegaConf.masked_copy(example, ["data"]))
     cfg.data.source.sources.kits.root, cfg.data.source.sources.total.root = str(kits), str(total)
-    source = instantiate.build(cfg.data).source
+    source = instantiate.build(cfg.data.source)
     assert source.classes.foreground == ("kidney", "tumour", "liver", "spleen")
     store = open_or_build(source, tmp_path / "cache", 4, "pad")
     assert store.status[:, 1:].tolist() == [[1, 1, 0, 0]] * 3 + [[1, 0, 1, 1]] * 3
