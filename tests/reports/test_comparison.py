@@ -1,0 +1,96 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from partial_labels.errors import InputError
+from reports.comparison import compare
+from reports.comparison_classes import class_tables
+from reports.comparison_tables import cost_rows, figure_rows, key_rows, print_comparison, pseudo_rows, run_rows
+from tests.finished_runs import write_run
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    number = 0
+    for ssl, gain in (("supervised", 0.0), ("mean_teacher", 0.3), ("teacher_student", -0.2)):
+        for seed in (0, 1):
+            write_run(tmp_path / "sweep" / f"{number}_{ssl}_seed{seed}", ssl, seed, gain)
+            number += 1
+    write_run(tmp_path / "sweep" / "6_mean_teacher_seed2", "mean_teacher", 2, finished=False)
+    return tmp_path / "sweep"
+
+
+def printed(comparison, width=160):
+    stream = io.StringIO()
+    print_comparison(comparison, Console(file=stream, width=width))
+    return stream.getvalue()
+
+
+def test_the_terminal_shows_the_best_first_and_says_what_is_noise(sweep):
+    comparison = compare([sweep])
+    lines = printed(comparison).splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["mean_teacher", "supervised", "teacher_student"]
+    assert "2 of 3" in lines[1] and "baseline" in lines[2]
+    text = "\n".join(lines)
+    assert "mean_teacher: better" in text and "teacher_student: worse" in text
+    assert "note: 6_mean_teacher_seed2 is unfinished (3 of 6 epochs logged)" in text
+    assert max(map(len, printed(comparison, 80).splitlines()[:4])) <= 80
+
+
+def test_the_baseline_is_a_label_or_a_value_of_one_group(sweep):
+    assert compare([sweep]).baseline.label == "supervised"
+    assert compare([sweep], baseline="mean_teacher").baseline.label == "mean_teacher"
+    by_two = compare([sweep], ["ssl.name", "ssl.decay"], baseline="mean_teacher, 0.99")
+    assert by_two.baseline.keys == {"ssl.name": "mean_teacher", "ssl.decay": "0.99"}
+    with pytest.raises(InputError, match=r"--baseline 'nobody': no such group; there is supervised \| mean_teacher \|"):
+        compare([sweep], baseline="nobody")
+    with pytest.raises(InputError, match=r"several groups are meant; there is supervised \| teacher_student$"):
+        compare([sweep], ["ssl.name", "ssl.decay"], baseline="-")
+
+
+def test_what_the_runs_monitored_counts_unless_something_else_is_asked(tmp_path):
+    run = write_run(tmp_path / "a", changes={"monitor": "val/dice_volume"})
+    assert compare([run]).figure == "dice_volume" and compare([run], figure="dice").figure == "dice"
+    assert compare([run, write_run(tmp_path / "b", seed=1)]).figure == "dice"
+
+
+def test_what_one_would_not_notice_is_said(tmp_path):
+    paths = [
+        write_run(tmp_path / "0"),
+        write_run(tmp_path / "1", changes={"model.width": 4}),
+        write_run(tmp_path / "2"),
+    ]
+    notes = compare(paths, ["ssl.name"]).notes
+    assert notes == ["supervised: its runs differ in model.width, not in the seed alone"]
+    assert "the same seed" in compare([paths[0], paths[2]]).notes[0]
+    other = write_run(tmp_path / "3", store="other-1")
+    assert "different data or splits" in compare([paths[0], other]).notes[0]
+
+
+def test_the_tables_hold_figures_costs_rounds_keys_and_runs(sweep):
+    comparison = compare([sweep])
+    groups = comparison.groups
+    assert figure_rows(groups, "best", ["dice"])[1][1] == "2 of 3"
+    assert cost_rows(groups)[0] == ["supervised", "60", "60", "30", "0.99"]
+    titles, rows = pseudo_rows(groups)
+    assert titles == ["coverage", "precision"]
+    assert [row[:2] for row in rows] == [["teacher_student", "0.750 ± 0.000"]]
+    typed, brought = key_rows(groups)
+    assert ["ssl.decay", "-", "0.99", "-"] in typed
+    assert [row[0] for row in brought] == ["ssl.stages.0.name"] or brought == []
+    assert run_rows(comparison)[6][3] == "unfinished, 3 of 6 epochs logged"
+
+
+def test_silent_and_uncounted_classes_are_marked(sweep):
+    (table,) = class_tables(compare([sweep]).groups).values()
+    assert table.classes == ["liver", "spleen", "brain"]
+    assert table.marks[1] == ["silent"] * 3 and table.marks[2] == ["-"] * 3
+    assert table.marks[0] == [f"{value:.2f}" for value in table.dice[0]]
+
+
+def test_a_damaged_table_of_classes_is_named(sweep):
+    path = sweep / "0_supervised_seed0" / "evaluation" / "last" / "classes.csv"
+    path.write_text("name,dice\nliver,x\n")
+    with pytest.raises(InputError, match=r"classes\.csv: no table of classes"):
+        class_tables(compare([sweep]).groups)
