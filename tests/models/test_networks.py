@@ -100,9 +100,10 @@ def test_deep_supervision_speaks_in_train_mode_only(kind):
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_every_parameter_learns(kind):
+@pytest.mark.parametrize("batch", [1, 3])
+def test_every_parameter_learns(kind, batch):
     network = supervised(kind)
-    sum(level.square().mean() for level in levels(network, torch.rand(3, 1, 16, 16))).backward()
+    sum(level.square().mean() for level in levels(network, torch.rand(batch, 1, 16, 16))).backward()
     assert not [name for name, p in network.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
 
 
@@ -165,11 +166,12 @@ def test_dropout_acts_in_train_mode_only():
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_bf16_autocast_stays_finite(kind):
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_stays_finite(kind, dtype):
     network = supervised(kind)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=dtype):
         logits = levels(network, 255 * torch.rand(2, 1, 16, 16))
-    assert logits[0].dtype == torch.bfloat16
+    assert logits[0].dtype == dtype
     sum(level.float().square().mean() for level in logits).backward()
     assert all(level.isfinite().all() for level in logits)
     assert all(p.grad.isfinite().all() for p in network.parameters())
@@ -184,10 +186,11 @@ def test_eval_network_exports(kind):
 
 
 @pytest.mark.usefixtures("unchecked_shapes")
-@pytest.mark.parametrize("kind", [UCTransNet, MISSFormer])
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_one_graph_holds_the_network(kind):
+    """What the compiler then makes of the graph takes it long, and is not tried here."""
     network = small(kind).eval()
-    image = torch.rand(2, 1, 16, 24)
+    image = torch.rand(3, 1, 16, 24)
     compiled = torch.compile(network, backend="eager", fullgraph=True)
     torch.testing.assert_close(compiled(image), network(image))
 
