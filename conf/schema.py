@@ -6,10 +6,11 @@ Everything below a ``_target_`` is checked against the constructor's signature i
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 
 @dataclass
@@ -94,12 +95,26 @@ class Init:
 
 @dataclass
 class TrainConfig:
-    """The root of ``train.py``; the groups are the folders of ``conf/``."""
+    """The root of ``train.py``; the groups are the folders of ``conf/``.
+
+    Args:
+        seed: Seeds initial weights, order and augmentation.
+        monitor: The figure that chooses the best checkpoint.
+        debug: Whether errors show tracebacks.
+        experiment_name: Title of the report.
+        resume: The directory of a run to continue, in the configuration that it was begun with.
+        resume_overrides: Keys that may differ from it.
+        paths: Where the run reads and writes.
+        ssl: The strategy.
+        init: Weights of another run.
+    """
 
     seed: int = 0
     monitor: str = "val/dice"
     debug: bool = False
     experiment_name: str | None = None
+    resume: str | None = None
+    resume_overrides: list[str] = field(default_factory=list)
     paths: Paths = field(default_factory=Paths)
     ssl: SSL = field(default_factory=SSL)
     init: Init = field(default_factory=Init)
@@ -279,6 +294,11 @@ class TuneConfig(TrainConfig):
     search: Any = MISSING
 
 
+def run_dir(resume: str | None, fresh: str) -> str:
+    """Return the directory of a run: that of the one to resume, where it is one, or a fresh one."""
+    return resume if resume and (Path(resume).expanduser() / "config.yaml").is_file() else fresh
+
+
 def register(train: type[TrainConfig] = TrainConfig) -> None:
     """Make the schemas known to Hydra, as ``<entry point>_schema``.
 
@@ -286,6 +306,7 @@ def register(train: type[TrainConfig] = TrainConfig) -> None:
         train: The root of ``config.yaml``; ``tune.py`` stands on that file and its root has two keys more. (Merged in
             behind it, as a schema of its own, its defaults would undo what the groups have set.)
     """
+    OmegaConf.register_new_resolver("run_dir", run_dir, replace=True)
     store = ConfigStore.instance()
     store.store(name="train_schema", node=train)
     store.store(name="evaluate_schema", node=EvaluateConfig)

@@ -10,11 +10,14 @@ import inspect
 import os
 import re
 import shutil
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import hydra
@@ -24,7 +27,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from partial_labels.errors import InputError
+from partial_labels.errors import InputError, Interrupted
 from runs.sweep import SweepFailedError, isolated, resumed_arguments
 from runs.targets import parameters, resolve, suggest
 
@@ -54,6 +57,8 @@ def run_cli(main: Main, config_name: str, config_path: str = "conf") -> None:
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing a shortened traceback and a hint
     task = functools.wraps(main)(functools.partial(_run_job, main))
+    main_thread = threading.current_thread() is threading.main_thread()
+    terminate = signal.signal(signal.SIGTERM, _stop) if main_thread else None
     try:
         sys.argv[1:] = resumed_arguments(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(task)()
@@ -62,15 +67,25 @@ def run_cli(main: Main, config_name: str, config_path: str = "conf") -> None:
     except SweepFailedError as error:
         print(error, file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)  # what shells expect after Ctrl-C
+    except (Interrupted, KeyboardInterrupt) as error:
+        stopped = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
+        again = f"; continue with: python train.py resume={stopped.run}" if stopped.run else ""
+        print(f"{stopped}{again}", file=sys.stderr)
+        sys.exit(128 + stopped.signum)  # what shells expect: 130 after Ctrl-C, 143 after SIGTERM
     except (*EXPECTED, HydraException, ValueError) as error:
         mended = error if isinstance(error, (*EXPECTED, HydraException)) else _wrong_choice(_conf_of(main, config_path))
         if mended is None or _debug():
             raise
         _fail(mended)
         sys.exit(1)
+    finally:
+        if terminate is not None:
+            signal.signal(signal.SIGTERM, terminate)
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    """Let SIGTERM unwind the stack, so that what is half done is cleaned up."""
+    raise Interrupted(signum)
 
 
 def explain(error: Exception) -> str:

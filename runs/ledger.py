@@ -131,6 +131,16 @@ def take_up(root: Path, chosen: Entry) -> Path:
     return folder / LAST
 
 
+def forget_after(root: Path, stage: str) -> None:
+    """Drop the checkpoints of the stages that come after one, which are then fitted anew."""
+    listed = read_ledger(root)
+    order = list(dict.fromkeys(entry.stage for entry in listed))
+    for later in order[order.index(stage) + 1 :]:
+        for path in (root / later).glob("*.ckpt"):
+            path.unlink()
+    write_ledger(root, [entry for entry in listed if order.index(entry.stage) <= order.index(stage)])
+
+
 def close(folder: Path) -> None:
     """Keep only ``last`` and ``best`` of a stage that is over."""
     listed = read_ledger(folder.parent)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import fcntl
+import json
 import logging
 import math
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,11 +20,14 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from conf.schema import TrainConfig
-from partial_labels.errors import InputError
+from partial_labels.errors import InputError, Interrupted
 from runs.evaluation import evaluate
 from runs.fitted_stage import FittedStage
 from runs.instantiate import build, check, check_extra_keys
 from runs.loading import write_json
+from runs.loggers import build_loggers, name_runs
+from runs.origin import Origin, typed
+from runs.resume import Place, find_place, warn_elsewhere
 from runs.stages import GIVEN, fit_stages, rehearse, seed_everything
 
 log = logging.getLogger(__name__)
@@ -37,17 +44,20 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     """
     check_extra_keys(cfg, TrainConfig)
     check(cfg, given=GIVEN)
-    run_dir = Path(cfg.paths.run)
-    with claimed(run_dir):
+    run_dir, resumed = Path(cfg.paths.run), cfg.resume is not None
+    if resumed and (run_dir / "results.json").exists():
+        log.warning("%s: the run is finished, there is nothing to resume", run_dir)
+        found: dict[str, Any] = json.loads((run_dir / "results.json").read_text(encoding="utf-8"))
+        return found
+    with claimed(run_dir, resumed), continuable(run_dir):
         seed_everything(cfg.seed)
         data = build(cfg.data)
         data.setup()
         rehearse(cfg, data, run_dir)
-        save_config(cfg, run_dir)
-        data.split.write(run_dir / "split.csv", data.opened.cases, data.labeled)
-        seed_everything(cfg.seed)
+        place = go_on(cfg, run_dir) if resumed else begin(cfg, data, run_dir)
         with finishing_wandb():
-            fitted = fit_stages(cfg, data, run_dir, [build(node) for node in cfg.logger.values()])
+            loggers = build_loggers(cfg, place.steps if resumed else None)
+            fitted = fit_stages(cfg, data, run_dir, loggers, place.checkpoint)
         results = measure(cfg, data, run_dir, fitted)
         write_json(run_dir / "results.json", results)
     if cfg.paths.record:
@@ -55,25 +65,63 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     return results
 
 
+def begin(cfg: DictConfig, data: Any, run_dir: Path) -> Place:
+    """Write what a run is, the configuration last: where it lies, the run can be resumed."""
+    name_runs(cfg)
+    Origin.here(cfg, overrides()).write(run_dir)
+    data.split.write(run_dir / "split.csv", data.opened.cases, data.labeled)
+    (run_dir / "command.txt").write_text(" ".join(["python", *sys.argv]) + "\n", encoding="utf-8")
+    save_config(cfg, run_dir)
+    return Place(None, 0)
+
+
+def go_on(cfg: DictConfig, run_dir: Path) -> Place:
+    """Find where to go on, and keep what was changed for the next time."""
+    warn_elsewhere(run_dir, Origin.here(cfg, overrides()))
+    if cfg.resume_overrides:
+        kept = cfg.copy()
+        kept.resume, kept.resume_overrides = None, []
+        save_config(kept, run_dir)
+    return find_place(cfg, run_dir)
+
+
 @contextmanager
-def claimed(run_dir: Path) -> Iterator[None]:
+def continuable(run_dir: Path) -> Iterator[None]:
+    """Let an interruption at any time name the run that can be continued."""
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt) as error:
+        signum = error.signum if isinstance(error, Interrupted) else signal.SIGINT
+        raise Interrupted(signum, run_dir if (run_dir / "config.yaml").exists() else None) from error
+
+
+@contextmanager
+def claimed(run_dir: Path, resumed: bool = False) -> Iterator[None]:
     """Hold a directory for one run by its ``checkpoints`` folder, which is made at once or not at all.
 
-    A run that fails before its first checkpoint gives the directory back: there is nothing in it to lose.
+    The folder is locked while the process lives, so that a run cannot be resumed beside itself. A run that fails before
+    its first checkpoint gives the directory back: there is nothing in it to lose.
 
     Raises:
-        InputError: If another run lies there, or nothing can be written.
+        InputError: If another run lies there or goes on there, or nothing can be written.
     """
     folder = run_dir / "checkpoints"
     try:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=resumed)
+        lock = os.open(folder, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InputError(f"{run_dir}: another process is at work there; stop it, or wait for it") from error
     except FileExistsError as error:
-        raise InputError(f"{run_dir}: another run lies there; name a new directory with hydra.run.dir=") from error
+        raise InputError(
+            f"{run_dir}: another run lies there; continue it with resume=, or name a new directory with hydra.run.dir="
+        ) from error
     except OSError as error:
         raise InputError(f"{run_dir}: cannot write there ({error}); name another with hydra.run.dir=") from error
     try:
         yield
     finally:
+        os.close(lock)
         for path in [*folder.glob("*/"), folder]:
             with suppress(OSError):
                 path.rmdir()  # only where it is empty
@@ -93,9 +141,9 @@ def finishing_wandb() -> Iterator[None]:
 
 
 def save_config(cfg: DictConfig, run_dir: Path) -> None:
-    """Write the resolved configuration, and the command that composed it."""
-    OmegaConf.save(cfg, run_dir / "config.yaml", resolve=True)
-    (run_dir / "command.txt").write_text(" ".join(["python", *sys.argv]) + "\n", encoding="utf-8")
+    """Write the resolved configuration in one rename."""
+    OmegaConf.save(cfg, run_dir / "config.yaml.part", resolve=True)
+    os.replace(run_dir / "config.yaml.part", run_dir / "config.yaml")
 
 
 def measure(cfg: DictConfig, data: Any, run_dir: Path, fitted: list[FittedStage]) -> dict[str, Any]:
@@ -111,7 +159,7 @@ def measure(cfg: DictConfig, data: Any, run_dir: Path, fitted: list[FittedStage]
             figures[key] = evaluate(checkpoint, data, report, output, part=part, trainer=cfg.trainer)
     return {
         "experiment": cfg.experiment_name,
-        "overrides": overrides(),
+        "overrides": Origin.read(run_dir).overrides,
         "seed": cfg.seed,
         "figures": figures,
         "stages": [
@@ -155,9 +203,6 @@ def without_printing(report: DictConfig) -> DictConfig:
 
 def overrides() -> list[str]:
     """Return what was typed on the command line besides the defaults, paths and Hydra's own keys left out."""
-    from hydra.core.hydra_config import HydraConfig
-
-    if not HydraConfig.initialized():
-        return []
-    typed = [str(override) for override in HydraConfig.get().overrides.task]
-    return [override for override in typed if not override.startswith(("paths.", "data.root="))]
+    return [
+        override for override in typed() if not override.startswith(("paths.", "data.root=", "launcher=", "sweep="))
+    ]

@@ -1,0 +1,48 @@
+"""The loggers of a run, which a resumed run goes on writing to."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
+
+from runs.instantiate import build
+from runs.wandb_identity import identity
+
+WANDB = "pytorch_lightning.loggers.WandbLogger"
+TENSORBOARD = "pytorch_lightning.loggers.TensorBoardLogger"
+
+
+def name_runs(cfg: DictConfig) -> None:
+    """Give a W&B run its id and its names before it begins, so that the configuration says how to find it again."""
+    for node in nodes(cfg):
+        if node["_target_"] == WANDB:
+            names = {"id": uuid.uuid4().hex[:8], **identity(cfg)}
+            for key in (key for key in names if node.get(key) is None):
+                OmegaConf.update(node, key, names[key], force_add=True)
+
+
+def build_loggers(cfg: DictConfig, steps: int | None = None) -> list[Logger]:
+    """Build the loggers.
+
+    Args:
+        cfg: The configuration.
+        steps: Where a resumed run goes on: what was logged later is void. None for a new run.
+    """
+    loggers = []
+    for node in nodes(cfg):
+        further: dict[str, Any] = {}
+        if steps is not None and node["_target_"] == TENSORBOARD:
+            further = {"purge_step": steps}
+        if node["_target_"] == WANDB:
+            resume = "allow" if steps is not None and node.get("mode") == "online" else None
+            further = {"resume": resume, "config": OmegaConf.to_container(cfg, resolve=True)}
+        loggers.append(build(node, **further))
+    return loggers
+
+
+def nodes(cfg: DictConfig) -> list[DictConfig]:
+    """Return the loggers' nodes; between them stand values that they read."""
+    return [node for node in cfg.logger.values() if OmegaConf.is_dict(node)]

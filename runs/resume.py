@@ -1,0 +1,162 @@
+"""A run that was killed or stopped, taken up where its newest intact checkpoint was written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from conf.schema import TrainConfig
+from partial_labels.errors import InputError
+from runs.fitted_stage import FittedStage
+from runs.ledger import Entry, forget_after, newest_first, take_up
+from runs.metrics_csv import cut
+from runs.origin import Origin, typed
+
+log = logging.getLogger(__name__)
+
+OWN = ("resume", "resume_overrides", "debug")
+"""Keys that are read from the command line also where a run is resumed."""
+
+
+class Place(NamedTuple):
+    """Where a run goes on."""
+
+    checkpoint: Path | None
+    """The last checkpoint of the stage that was interrupted; None for the beginning of a stage."""
+    steps: int
+    """Optimizer steps of all stages so far."""
+
+
+def original(cfg: DictConfig) -> DictConfig:
+    """Return the configuration that the run to resume was begun with; any other as it is.
+
+    Args:
+        cfg: As composed from the command line; ``cfg.resume`` names the run directory.
+
+    Raises:
+        InputError: If no run lies there, or a key is typed that would change the run and is not named in
+            ``resume_overrides``.
+    """
+    if cfg.resume is None:
+        return cfg
+    run = Path(cfg.resume).expanduser().absolute() if cfg.resume else None
+    if run is None or not (run / "config.yaml").is_file():
+        raise InputError(f"resume={cfg.resume}: no run lies there; name the directory that holds its config.yaml")
+    try:
+        saved = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.load(run / "config.yaml"))
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise InputError(f"{run / 'config.yaml'}: damaged: {' '.join(str(error).split())}") from error
+    assert isinstance(saved, DictConfig)
+    saved = moved(saved, run)
+    changed = changed_keys(cfg, saved, typed())
+    for key in changed:
+        OmegaConf.update(saved, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
+    saved.resume, saved.resume_overrides, saved.debug = str(run), changed, cfg.debug
+    if saved.trainer.get("threads") is None:
+        saved.trainer.threads = Origin.read(run).threads
+    return saved
+
+
+def changed_keys(cfg: DictConfig, saved: DictConfig, overrides: Sequence[str]) -> list[str]:
+    """Return the keys that are typed and mean something else than before.
+
+    Raises:
+        InputError: At the first that ``resume_overrides`` does not name.
+    """
+    found = []
+    for override in overrides:
+        name = override.lstrip("+~").partition("=")[0].partition("@")[0]
+        key = name.replace("/", ".")
+        if key in OWN or plain(cfg, key) == plain(saved, key) is not None:
+            continue
+        if key not in cfg.resume_overrides:
+            known = plain(saved, key)
+            shown = f"it began with {known}" if not isinstance(known, (dict, list, type(None))) else "it began without"
+            raise InputError(
+                f"{override}: a resumed run keeps its configuration ({shown}); "
+                f"leave it out, or allow it by resume_overrides=[{name}]"
+            )
+        found.append(key)
+    return found
+
+
+def plain(cfg: DictConfig, key: str) -> Any:
+    """Return a value as plain containers, None where there is none."""
+    value = OmegaConf.select(cfg, key)
+    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+
+
+def moved(saved: DictConfig, run: Path) -> DictConfig:
+    """Return the configuration with the directory in which the run lies now in place of the one where it began."""
+    before = str(saved.paths.run)
+    if Path(before).absolute() == run:
+        return saved
+
+    def replaced(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: replaced(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [replaced(inner) for inner in value]
+        inside = isinstance(value, str) and (value == before or value.startswith(f"{before}/"))
+        return f"{run}{value[len(before) :]}" if inside else value
+
+    log.info("the run began in %s", before)
+    moved_values = OmegaConf.create(replaced(OmegaConf.to_container(saved)))
+    found = OmegaConf.merge(OmegaConf.structured(TrainConfig), moved_values)
+    assert isinstance(found, DictConfig)
+    return found
+
+
+def find_place(cfg: DictConfig, run: Path) -> Place:
+    """Find where a run goes on, and drop what was logged after that.
+
+    Raises:
+        InputError: If a checkpoint was written but none is intact.
+    """
+    root = run / "checkpoints"
+    chosen = newest_intact(root)
+    finished = [FittedStage.read(root / stage.name) for stage in cfg.ssl.stages]
+    done = [stage for stage in finished if stage is not None]
+    metrics = run / "metrics.csv"
+    if chosen is not None:
+        forget_after(root, chosen.stage)
+    if chosen is None or chosen.stage in [stage.name for stage in done]:
+        cut(metrics, done[-1].rows if done else 0)
+        log.info("resuming after %s", done[-1].name if done else "nothing: no checkpoint was written yet")
+        return Place(None, sum(stage.steps for stage in done))
+    checkpoint = take_up(root, chosen)
+    progress = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["progress"]
+    cut(metrics, progress["rows"], before=progress["steps"])
+    log.info("resuming stage %s in epoch %d, after step %d", chosen.stage, chosen.epoch, chosen.step)
+    return Place(checkpoint, progress["steps"])
+
+
+def newest_intact(root: Path) -> Entry | None:
+    """Return the newest checkpoint that is what was written, and warn of those that are not; None without any.
+
+    Raises:
+        InputError: If all are damaged.
+    """
+    listed = newest_first(root)
+    for entry in listed:
+        if entry.find(root) is not None:
+            return entry
+        log.warning("%s: damaged or gone; taking the one before", root / entry.stage / entry.name)
+    if listed:
+        names = ", ".join(f"{entry.stage}/{entry.name}" for entry in listed)
+        raise InputError(f"{root}: every checkpoint is damaged ({names}); restore one, or start a new run")
+    return None
+
+
+def warn_elsewhere(run: Path, here: Origin) -> None:
+    """Say what is not as it was when the run began: then it goes on, but not to the same bits."""
+    others = Origin.read(run).differences(here)
+    if others:
+        log.warning("not the same surroundings, so not the same bits: %s", ", ".join(others))
