@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -39,9 +39,13 @@ class Journal:
     def __init__(self, folder: Path, classes: ClassTable, settings: Mapping[str, Any]) -> None:
         self.folder, self.classes = folder, classes
         self._check_settings(settings)
-        blocks = self._read()
-        self.done = set(blocks)
-        write_text(self.folder / TABLE, as_csv([COLUMNS]) + "".join(as_csv(rows) for rows in blocks.values()))
+        self.done = set(self._read())
+
+    def forget(self, names: Collection[str]) -> None:
+        """Take inputs out that are to be done again, and whatever a kill left unfinished."""
+        kept = {name: rows for name, rows in self._read().items() if name not in names}
+        self.done = set(kept)
+        write_text(self.folder / TABLE, as_csv([COLUMNS]) + "".join(as_csv(rows) for rows in kept.values()))
 
     def add(self, name: str, pixels: Int[np.ndarray, " C"], voxel_ml: float | None) -> None:
         """Enter an input whose files are written.

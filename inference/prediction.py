@@ -116,6 +116,7 @@ class Prediction:
         journal = Journal(output, self.ensemble.classes, settings)
         folder = OutputFolder(output, self.ensemble.classes, self.postprocess, self.probabilities, self.overlays)
         todo = [item for item in inputs if item.name not in journal.done or not folder.label_path(item).exists()]
+        journal.forget({item.name for item in todo})
         start = time.perf_counter()
         slices, failures = self._predict(todo, folder, journal)
         seconds = time.perf_counter() - start

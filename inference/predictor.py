@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TypeVar, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 import torch
 from jaxtyping import Float, Shaped, UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.fit import StoredGrid, fit_image
@@ -30,14 +31,14 @@ class Job:
     Args:
         item: The input.
         scan: Its slices.
-        stored: The same on each of the ensemble's grids.
+        stored: The same on each of the ensemble's grids, (D, H, W).
         label: The label map, filled slice by slice.
         probs: Receives (C, y, x) probabilities of a slice with its number; None where nobody wants them.
     """
 
     item: Input
     scan: Scan
-    stored: list[Shaped[np.ndarray, "D H W"]]
+    stored: list[NDArray[Any]]
     label: UInt8[np.ndarray, "D y x"]
     probs: Callable[[int, Float[np.ndarray, "C y x"]], None] | None = None
     left: int = field(init=False)
