@@ -47,7 +47,7 @@ def test_a_compiled_run_has_the_checkpoint_of_a_plain_one(slices_folder, monkeyp
         states.append(
             torch.load(f"{cfg.paths.run}/checkpoints/mean_teacher/last.ckpt", weights_only=True)["state_dict"]
         )
-    assert compiled == ["UNet"] * 3  # the trial, the student, the teacher
+    assert compiled == ["UNet", "UNet", "NormalisedNetwork"]  # the trial, the student, the teacher
     assert list(states[0]) == list(states[1])
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
 

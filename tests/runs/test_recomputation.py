@@ -1,5 +1,6 @@
 import copy
 
+import pytorch_lightning as pl
 import torch
 
 from models.attunet import AttUNet
@@ -7,6 +8,9 @@ from models.unet import UNet
 from runs.recomputation import RecomputedBlocks, blocks_of
 from runs.training import train
 from tests.configs import small_run
+
+TRAINER = pl.Trainer.__new__(pl.Trainer)
+"""Nothing is asked of it."""
 
 
 class Module:
@@ -19,7 +23,7 @@ def test_gradients_and_running_statistics_are_those_of_one_computation():
     plain = AttUNet(1, 3, width=4, depth=3)
     network = copy.deepcopy(plain)
     callback = RecomputedBlocks()
-    callback.on_fit_start(None, Module(network))
+    callback.on_fit_start(TRAINER, Module(network))
     image = torch.rand(2, 1, 16, 16)
     for one in (plain, network):
         one(image).square().mean().backward()
@@ -36,9 +40,9 @@ def test_less_is_kept():
 
 def test_afterwards_each_block_computes_once_again():
     network, callback = UNet(1, 3, width=4, depth=3), RecomputedBlocks()
-    callback.on_fit_start(None, Module(network))
+    callback.on_fit_start(TRAINER, Module(network))
     assert all("forward" in vars(block) for block in blocks_of(network))
-    callback.teardown(None, Module(network), "fit")
+    callback.teardown(TRAINER, Module(network), "fit")
     assert not any("forward" in vars(module) for module in network.modules())
 
 
@@ -54,7 +58,7 @@ def test_a_run_that_computes_twice_ends_with_the_same_weights(slices_folder, tmp
 def kept_bytes(network, callback=None):
     """Return the bytes that a forward pass keeps for the backward one."""
     if callback is not None:
-        callback.on_fit_start(None, Module(network))
+        callback.on_fit_start(TRAINER, Module(network))
     kept = {}
 
     def pack(tensor):
