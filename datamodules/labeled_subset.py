@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from partial_labels.batch import HUMAN, IGNORE, UNKNOWN, UNSURE
 from partial_labels.case_store import CaseTable
+from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 
 Ids = NDArray[np.int64]
@@ -152,6 +154,44 @@ def hide_classes(cases: CaseTable, status: Status, ids: Ids, fraction: float, se
         rng = np.random.default_rng([seed, zlib.crc32(str(name).encode())])
         count = min(int(fraction * len(examined) + rng.random()), max(len(examined) - 1, 0))
         shown[np.ix_(members, rng.permutation(examined)[:count])] = UNKNOWN
+    shown[ids, 0] = np.where((shown[ids, 1:] == HUMAN).all(axis=1), HUMAN, UNKNOWN)
+    return shown
+
+
+def show_as_sets(
+    cases: CaseTable, status: Status, ids: Ids, sets: Sequence[Sequence[str]], classes: ClassTable, seed: int
+) -> Status:
+    """Show the cases as if they came from several sets of which each examined other classes.
+
+    Groups are dealt out to the sets in a seeded order, so the sets are equally large up to one group.
+
+    Args:
+        cases: The case table.
+        status: (N, C) status.
+        ids: The cases that are dealt out.
+        sets: For each set the names of the classes that it examined.
+        classes: The class table.
+        seed: Decides the order of the groups.
+
+    Returns:
+        (N, C) new status; what a set did not examine is ``UNKNOWN``, and channel 0 is derived anew.
+
+    Raises:
+        InputError: If a name is no class, or there are fewer groups than sets.
+    """
+    numbers = {name.casefold(): index for index, name in enumerate(classes.names) if index}
+    unknown = [name for names in sets for name in names if name.casefold() not in numbers]
+    if unknown:
+        raise InputError(f"data.simulated_sets: {unknown[0]!r} is no class; there is {', '.join(classes.foreground)}")
+    group = cases.column("group")[ids]
+    order = np.random.default_rng(seed).permutation(np.unique(group))
+    if len(order) < len(sets):
+        raise InputError(f"data.simulated_sets: {len(sets)} sets of {len(order)} labeled groups; ask for fewer")
+    shown = status.copy()
+    for number, names in enumerate(sets):
+        members = ids[np.isin(group, order[number :: len(sets)])]
+        hidden = sorted({*range(1, len(classes))} - {numbers[name.casefold()] for name in names})
+        shown[np.ix_(members, hidden)] = UNKNOWN
     shown[ids, 0] = np.where((shown[ids, 1:] == HUMAN).all(axis=1), HUMAN, UNKNOWN)
     return shown
 

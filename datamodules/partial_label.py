@@ -22,7 +22,7 @@ from datamodules.build import open_or_build
 from datamodules.case_writing import common_spacing
 from datamodules.dataset import Drawn, EvaluationDataset, ResidentCases, TrainingCases, TrainingDataset, mean_and_std
 from datamodules.fit import Fit, StoredGrid, to_native
-from datamodules.labeled_subset import ShownLabels, hide_classes, select_labeled, show
+from datamodules.labeled_subset import ShownLabels, hide_classes, select_labeled, show, show_as_sets
 from datamodules.pools import TrainingPools
 from datamodules.presence import present_cells
 from datamodules.sampler import Stream, StreamSampler, rare_class_weights
@@ -59,6 +59,8 @@ class PartialLabelDataModule(pl.LightningDataModule):
         labeled_fraction: Keep the labels of this share of the training groups.
         labeled_first: Keep the labels of the first cases in the source's list order.
         hide_classes_fraction: Share of each training group's examined classes to turn unknown, for simulation.
+        simulated_sets: Names of classes, set by set: the labeled groups are dealt out to that many sets, and in each
+            only its classes are shown to training, as if partially labeled sets had been joined.
         batch_size: Labeled cases a step, over all processes.
         pseudo_batch_size: Pseudo-labeled cases a step, in stages that use them; by default ``batch_size``.
         unlabeled_batch_size: Unlabeled cases a step, likewise.
@@ -91,6 +93,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
         labeled_fraction: float | None = None,
         labeled_first: int | None = None,
         hide_classes_fraction: float = 0.0,
+        simulated_sets: Sequence[Sequence[str]] | None = None,
         batch_size: int = 16,
         pseudo_batch_size: int | None = None,
         unlabeled_batch_size: int | None = None,
@@ -119,7 +122,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
         self.split_seed, self.val_fraction, self.similarity = split_seed, val_fraction, similarity
         self.folds, self.fold = folds, fold
         self.labeled_groups, self.labeled_fraction, self.labeled_first = labeled_groups, labeled_fraction, labeled_first
-        self.hide_classes_fraction = hide_classes_fraction
+        self.hide_classes_fraction, self.simulated_sets = hide_classes_fraction, simulated_sets
         self.batch_size = batch_size
         self.batch_sizes = {
             "labeled": batch_size,
@@ -193,6 +196,8 @@ class PartialLabelDataModule(pl.LightningDataModule):
         )
         status = np.zeros_like(store.status)
         status[labeled] = store.status[labeled]
+        if self.simulated_sets is not None:
+            status = show_as_sets(store.cases, status, labeled, self.simulated_sets, store.classes, self.split_seed)
         return show(
             store.status, hide_classes(store.cases, status, labeled, self.hide_classes_fraction, self.split_seed)
         )

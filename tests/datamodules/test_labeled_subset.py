@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datamodules.labeled_subset import hide_classes, select_labeled, show
+from datamodules.labeled_subset import hide_classes, select_labeled, show, show_as_sets
 from partial_labels.batch import HUMAN, IGNORE, UNKNOWN, UNSURE
 from partial_labels.case_store import CaseRow, CaseTable
+from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 
 
@@ -154,3 +155,30 @@ def test_labels_are_shown_as_far_as_the_status_goes():
     assert lut.dtype == np.uint8
     with pytest.raises(ValueError, match="does not know"):
         show(shown, stored)
+
+
+CLASSES = ClassTable.from_foreground(["rv", "myo", "lv"])
+
+
+def test_cases_are_shown_as_if_sets_had_been_joined():
+    status = examined(40, classes=3)
+    status[4, 2] = status[4, 0] = UNKNOWN
+    shown = show_as_sets(CASES, status, TRAIN, [["RV"], ["myo", "lv"]], CLASSES, seed=0)
+    kinds = {0: [0, 1, 0, 0], 1: [0, 0, 1, 1]}
+    member = {g: int(shown[GROUPS == g][-1, 1] == UNKNOWN) for g in range(9)}
+    assert sorted(member.values()) == [0] * 5 + [1] * 4
+    for index in TRAIN:
+        expected = list(kinds[member[GROUPS[index]]])
+        assert shown[index].tolist() == [s * int(status[index, c] > 0) for c, s in enumerate(expected)]
+    assert (shown[36:] == HUMAN).all()
+    other = show_as_sets(CASES, status, TRAIN, [["RV"], ["myo", "lv"]], CLASSES, seed=1)
+    assert not np.array_equal(shown, other)
+
+
+def test_sets_that_cannot_be_made_are_refused():
+    for sets, message in (
+        ([["rv"], ["spleen"]], "'spleen' is no class; there is rv, myo, lv"),
+        ([["rv"]] * 11, "11 sets of 9"),
+    ):
+        with pytest.raises(InputError, match=message):
+            show_as_sets(CASES, examined(40, classes=3), TRAIN, sets, CLASSES, seed=0)
