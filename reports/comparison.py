@@ -8,7 +8,7 @@ from pathlib import Path
 
 from partial_labels.errors import InputError
 from reports.comparison_keys import Group, group_runs
-from reports.comparison_runs import Run, read_runs
+from reports.comparison_runs import Run, missing_jobs, read_runs
 from reports.comparison_statistics import PAIRED, Gain, gains_over
 
 
@@ -55,7 +55,7 @@ def compare(
     against = choose_baseline(groups, baseline)
     counts = figure or monitored(runs)
     gains = {name: gains_over(groups, against, name) for name in PAIRED}
-    return Comparison(runs, groups, against, counts, gains, notes_on(runs, groups))
+    return Comparison(runs, groups, against, counts, gains, [*gaps_in(directories), *notes_on(runs, groups)])
 
 
 def choose_baseline(groups: Sequence[Group], name: str | None) -> Group:
@@ -81,10 +81,19 @@ def monitored(runs: Sequence[Run]) -> str:
     return names.pop() if len(names) == 1 and names <= PAIRED.keys() else "dice"
 
 
+def gaps_in(directories: Sequence[str | Path]) -> list[str]:
+    """Name the jobs of sweeps that left nothing to show."""
+    missing = {directory: missing_jobs(Path(directory)) for directory in directories}
+    return [
+        f"{directory}: job {', '.join(map(str, numbers))} left no directory; it was refused, or not begun"
+        for directory, numbers in missing.items()
+        if numbers
+    ]
+
+
 def notes_on(runs: Sequence[Run], groups: Sequence[Group]) -> list[str]:
     """Say what a reader would otherwise not notice."""
-    found = [f"{run.name} is unfinished ({progress_of(run)}): it is shown, but counts nowhere" for run in runs
-             if not run.finished]  # fmt: skip
+    found = [f"{run.name}: {run.state}; it is shown, but counts nowhere" for run in runs if not run.finished]
     if len({run.data for run in runs if run.finished}) > 1:
         found.append(
             "the runs were validated on different data or splits: their figures stand side by side, but only groups "
@@ -97,13 +106,6 @@ def notes_on(runs: Sequence[Run], groups: Sequence[Group]) -> list[str]:
         elif len(set(seeds)) < len(seeds):
             found.append(f"{group.label}: some of its runs have the same seed, so that its spread is too small")
     return found
-
-
-def progress_of(run: Run) -> str:
-    """Say how far a run has come."""
-    epochs = max((float(at[-1]) for at, _ in run.curves.values() if len(at)), default=0.0)
-    whole = run.config.get("trainer", {}).get("max_epochs", "?")
-    return f"{epochs:.0f} of {whole} epochs logged"
 
 
 def write_page(comparison: Comparison, output: Path) -> Path:

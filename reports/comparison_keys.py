@@ -12,8 +12,10 @@ from partial_labels.errors import InputError
 from reports.comparison_runs import Run
 
 ASIDE = (
-    *("seed", "data.seed", "paths", "logger", "report", "debug", "data.cache", "data.num_workers", "data.device_cache"),
-    *("trainer.accelerator", "trainer.devices", "trainer.threads", "trainer.progress_bar", "trainer._target_"),
+    *("seed", "data.seed", "paths", "resume", "resume_overrides", "logger", "report", "debug", "data.cache"),
+    *("data.num_workers", "data.device_cache", "trainer.accelerator", "trainer.devices", "trainer.threads"),
+    *("trainer.progress_bar", "trainer._target_", "callbacks.wandb_run", "callbacks.wandb_panels"),
+    "callbacks.wandb_artifacts",
 )
 """Keys that say where and how a run is executed and watched, or repeat the seed."""
 ABSENT = "-"

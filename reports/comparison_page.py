@@ -17,6 +17,7 @@ from reports import document
 from reports.comparison import Comparison
 from reports.comparison_charts import CURVES, Figure
 from reports.comparison_classes import class_tables
+from reports.comparison_keys import ABSENT
 from reports.comparison_panels import panel_sheet
 from reports.comparison_script import SCRIPT, STYLE
 from reports.document import Section
@@ -40,7 +41,10 @@ PANELS = (
     "The same cases, taken at even steps; the first run of each group. What nobody examined is hatched in the "
     "annotation and only outlined in the prediction."
 )
-COST = "Means over the runs. Times are those of the fits, validations included, on a machine that may have been shared."
+COST = (
+    "Means over the runs. Seconds and images a second are those of the fits, validations included, on a machine that "
+    "may have been shared."
+)
 
 
 def write_comparison_page(comparison: Comparison, output: Path) -> Path:
@@ -143,9 +147,11 @@ def _classes(comparison: Comparison, parts: Mapping[str, Mapping[str, Figure]]) 
     titles, rounds = tables.pseudo_rows(groups)
     if rounds:
         found.append(Section("Pseudo-labels", document.table(["group", *titles], rounds)))
-    logged = [tables.COSTS[key] for key in tables.logged_costs(groups)]
-    head = ["group", "steps", "seconds", "processor seconds", "steps/s", *logged]
-    body = document.paragraph(COST) + document.table(head, tables.cost_rows(groups)) + _chart("cost", parts)
+    rows = tables.cost_rows(groups)
+    shown = [i for i in range(len(tables.COST)) if any(row[1 + i] != ABSENT for row in rows)]
+    head = ["group", *(tables.COST[i] for i in shown)]
+    costs = document.table(head, [[row[0], *(row[1 + i] for i in shown)] for row in rows])
+    body = document.paragraph(COST) + costs + _chart("cost", parts)
     found.append(Section("Cost", body))
     if sheet := panel_sheet(groups):
         found.append(Section("Cases", document.paragraph(PANELS) + sheet))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import json
+import fcntl
 import os
 import re
 import shlex
@@ -13,15 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
 from partial_labels.errors import InputError
+from reports.comparison_files import check_numbers, read_config, read_json, read_table
 from reports.curves import Curve, read_curves
-
-CHECKPOINTS = ("last", "best")
-REMEDY = "leave this run out, or run it again"
 
 
 @dataclass(frozen=True)
@@ -86,20 +79,33 @@ class Run:
         """Whether it is a job of a sweep."""
         return bool({"-m", "--multirun"} & set(self.typed.split()))
 
-    @property
+    @cached_property
     def overrides(self) -> list[str]:
-        """What was typed for this run, as far as it is known."""
-        if self.results:
-            return list(self.results["overrides"])
+        """What was typed for this run alone, as far as it is known."""
+        origin = self.path / "origin.json"
+        if self.results or origin.is_file():
+            return list((self.results or read_json(origin)).get("overrides", []))
         return [] if self.swept else [word for word in self.typed.split() if "=" in word]
 
     @property
     def command(self) -> str:
-        """What to type to make this run again; of a finished job in a sweep, the job alone."""
-        if not self.swept or not self.results:
+        """What to type to make this run again; of a job in a sweep, the job alone, where that is known."""
+        if not self.swept or not self.overrides:
             return self.typed
         root = self.config.get("data", {}).get("root")
-        return shlex.join([*self.typed.split()[:2], *self.overrides, *([f"data.root={root}"] if root else [])])
+        known = root is None or any(word.startswith("data.root=") for word in self.overrides)
+        return shlex.join([*self.typed.split()[:2], *self.overrides, *([] if known else [f"data.root={root}"])])
+
+    @property
+    def state(self) -> str:
+        """Say whether the run is finished, or where it stands: a process at work holds a lock on its checkpoints."""
+        if self.finished:
+            return "finished"
+        epochs = max((float(at[-1]) for at, _ in self.curves.values() if len(at)), default=0.0)
+        whole = self.config.get("trainer", {}).get("max_epochs", "?")
+        return (
+            f"{'running' if is_locked(self.path / 'checkpoints') else 'stopped'} after {epochs:.0f} of {whole} epochs"
+        )
 
 
 def read_runs(directories: Iterable[str | Path]) -> list[Run]:
@@ -138,68 +144,32 @@ def read_run(path: Path, name: str) -> Run:
     Raises:
         InputError: If a file is damaged.
     """
-    try:
-        config = OmegaConf.to_container(OmegaConf.load(path / "config.yaml"))
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path / 'config.yaml'}: no YAML ({_line(error)}); leave this run out, or run it again"
-        ) from error
-    if not isinstance(config, dict):
-        raise InputError(f"{path / 'config.yaml'}: holds no configuration; {REMEDY}")
+    config, metrics = read_config(path / "config.yaml"), path / "metrics.csv"
+    check_numbers(metrics)
     results = read_json(path / "results.json") if (path / "results.json").is_file() else None
-    return Run(path, name, config, results, checked_curves(path / "metrics.csv"))  # type: ignore[arg-type]
+    return Run(path, name, config, results, read_curves(metrics) if metrics.is_file() else {})
 
 
-def checked_curves(metrics_csv: Path) -> dict[str, Curve]:
-    """Read the curves of a run; none where nothing was logged yet.
-
-    Raises:
-        InputError: If the file is not what ``CSVLogger`` wrote: the row, and what is wrong with it.
-    """
-    for number, row in enumerate(read_table(metrics_csv, ("step",)), start=2):
-        wrong = next((key for key, cell in row.items() if cell and not _is_number(cell)), None)
-        if wrong is not None:
-            raise InputError(f"{metrics_csv}, row {number}: {wrong}={row[wrong]!r} is no number; {REMEDY}")
-    return read_curves(metrics_csv) if metrics_csv.is_file() else {}
+def missing_jobs(directory: Path) -> list[int]:
+    """Return the numbers of a sweep's jobs that left no directory, refused or not begun, as far as others show them."""
+    found = [re.match(r"\d+(?=_)", path.name) for path in find_runs(directory) if path.parent == directory]
+    numbers = {int(one[0]) for one in found if one}
+    return sorted(set(range(max(numbers, default=-1))) - numbers) if (directory / "multirun.yaml").is_file() else []
 
 
-def read_table(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
-    """Read a CSV file with these columns at least; an absent file has no rows.
-
-    Raises:
-        InputError: If it has other columns, or a row is cut off.
-    """
-    if not path.is_file():
-        return []
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds this folder."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            missing = [name for name in columns if name not in header]
-            if missing:
-                raise InputError(f"{path}: has no column {missing[0]}; {REMEDY}")
-            rows = list(reader)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: no CSV file ({_line(error)}); {REMEDY}") from error
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise InputError(f"{path}, row {number}: {len(row)} cells for {len(header)} columns; {REMEDY}")
-    return [dict(zip(header, row, strict=True)) for row in rows]
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file.
-
-    Raises:
-        InputError: If it is damaged.
-    """
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return False
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: no JSON ({_line(error)}); {REMEDY}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds no JSON object; {REMEDY}")
-    return content
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def _walk(directory: Path) -> Iterator[Path]:
@@ -213,15 +183,3 @@ def _walk(directory: Path) -> Iterator[Path]:
 def _natural(text: str) -> list[tuple[int, str]]:
     """Sort 10_x behind 9_x."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]

@@ -14,8 +14,9 @@ from scipy.special import stdtrit
 
 from metrics.means import Floats, Ints
 from metrics.paired import CellSums, Difference, paired_gain
+from reports.comparison_files import read_table
 from reports.comparison_keys import Group
-from reports.comparison_runs import Run, read_table
+from reports.comparison_runs import Run
 from reports.curves import Curve
 
 PAIRED = {"dice": "cases.csv", "dice_volume": "volumes.csv"}

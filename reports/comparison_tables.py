@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reports.comparison import Comparison, progress_of
+from reports.comparison import Comparison
 from reports.comparison_keys import ABSENT, Group, differing_keys
 from reports.comparison_runs import Run
 from reports.comparison_statistics import Gain, Mean, figure_of
@@ -25,8 +25,9 @@ TITLES = {
     "hd95_px": "HD95 px",
     "nsd": "NSD",
 }
-COSTS = {"perf/images_per_second": "images/s", "perf/memory_gb": "memory GB"}
-"""Logged figures of what a run costs."""
+COST = ("steps", "seconds", "processor seconds", "images/s", "memory GB")
+MEMORY = "cost/memory_gb"
+"""What some loggers are told of memory."""
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -83,29 +84,34 @@ def gain_rows(gains: Sequence[Gain]) -> Rows:
 
 
 def cost_rows(groups: Sequence[Group]) -> Rows:
-    """Return a row a group: steps, times, steps a second, and what was logged of throughput and memory."""
+    """Return a row a group, the means of ``COST`` over its finished runs."""
     rows = []
     for group in groups:
-        results = [run.results for run in group.finished if run.results]
-        wall, cpu, steps = (
-            Mean([float(one[key]) for one in results]) for key in ("wall_seconds", "cpu_seconds", "steps")
+        results = [(run, run.results) for run in group.finished if run.results]
+        columns = [[float(one[key]) for _, one in results] for key in ("steps", "wall_seconds", "cpu_seconds")]
+        columns.append([images_of(run) / max(one["wall_seconds"], 1e-9) for run, one in results])
+        columns.append(
+            [max(run.curves[MEMORY][1].tolist()) if MEMORY in run.curves else math.nan for run, _ in results]
         )
-        rate = Mean([s / max(w, 1e-9) for s, w in zip(steps.values, wall.values, strict=True)])
-        logged = [Mean([logged_mean(run, key) for run in group.finished]) for key in logged_costs(groups)]
-        texts = [f"{one.mean:,.{digits}f}" if one.values else ABSENT for one, digits in
-                 ((steps, 0), (wall, 0), (cpu, 0), (rate, 2), *((one, 2) for one in logged))]  # fmt: skip
-        rows.append([group.label, *(text.replace("nan", ABSENT) for text in texts)])
+        rows.append([group.label, *map(_mean_text, columns, (0, 0, 0, 1, 2))])
     return rows
 
 
-def logged_costs(groups: Sequence[Group]) -> list[str]:
-    """Return the figures of cost that any run has logged."""
-    return [key for key in COSTS if any(key in run.curves for group in groups for run in group.finished)]
+def images_of(run: Run) -> float:
+    """Return how many images a run was trained on, those of every stream and stage counted; NaN where that is unknown.
 
-
-def logged_mean(run: Run, key: str) -> float:
-    """Return the mean of what a run logged under a key, NaN where it did not."""
-    return statistics.fmean(run.curves[key][1].tolist()) if key in run.curves else math.nan
+    A stream whose pool is empty is left out of the batches, as the DataModule leaves it out.
+    """
+    data, cases = run.config.get("data", {}), (run.results or {}).get("cases", {})
+    sizes = {"labeled": "batch_size", "pseudo_labeled": "pseudo_batch_size", "unlabeled": "unlabeled_batch_size"}
+    streams = {stage["name"]: stage.get("streams", []) for stage in run.config.get("ssl", {}).get("stages", [])}
+    if not cases or not {*sizes.values()} <= data.keys():
+        return math.nan
+    steps = data.get("steps_per_epoch") or math.ceil(cases["labeled"] / data["batch_size"])
+    drawn = {name: [one for one in given if cases["labeled" if one == "labeled" else "unlabeled"]]
+             for name, given in streams.items()}  # fmt: skip
+    batch = {name: sum(data[sizes[one]] for one in given) for name, given in drawn.items()}
+    return float(sum(stage["epochs"] * steps * batch.get(stage["name"], math.nan) for stage in run.stages))
 
 
 def pseudo_rows(groups: Sequence[Group]) -> tuple[list[str], Rows]:
@@ -140,7 +146,7 @@ def run_rows(comparison: Comparison) -> Rows:
     name = comparison.figure
     group_of = {run.path: group.label for group in comparison.groups for run in group.runs}
     return [
-        [run.name, group_of[run.path], str(run.seed), "finished" if run.finished else f"unfinished, {progress_of(run)}",
+        [run.name, group_of[run.path], str(run.seed), run.state,
          *(spread([run.figure(at, name)]) for at in ("last", "best"))] for run in comparison.runs
     ]  # fmt: skip
 
@@ -171,6 +177,11 @@ def gain_text(gain: Gain | None) -> str:
     if gain is None or gain.over_cases is None or math.isnan(gain.over_cases.mean):
         return ABSENT
     return f"{gain.over_cases.mean:+.3f} ({_interval(gain.over_cases[1:])})"
+
+
+def _mean_text(values: Sequence[float], digits: int) -> str:
+    mean = statistics.fmean(values) if values else math.nan
+    return ABSENT if math.isnan(mean) else f"{mean:,.{digits}f}"
 
 
 def _interval(span: tuple[float, ...] | None) -> str:

@@ -1,12 +1,24 @@
 import io
+import json
+import shutil
 
 import pytest
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from partial_labels.errors import InputError
 from reports.comparison import compare
 from reports.comparison_classes import class_tables
-from reports.comparison_tables import cost_rows, figure_rows, key_rows, print_comparison, pseudo_rows, run_rows
+from reports.comparison_runs import read_runs
+from reports.comparison_tables import (
+    cost_rows,
+    figure_rows,
+    images_of,
+    key_rows,
+    print_comparison,
+    pseudo_rows,
+    run_rows,
+)
 from tests.finished_runs import write_run
 
 
@@ -34,8 +46,14 @@ def test_the_terminal_shows_the_best_first_and_says_what_is_noise(sweep):
     assert "2 of 3" in lines[1] and "baseline" in lines[2]
     text = "\n".join(lines)
     assert "mean_teacher: better" in text and "teacher_student: worse" in text
-    assert "note: 6_mean_teacher_seed2 is unfinished (3 of 6 epochs logged)" in text
+    assert "note: 6_mean_teacher_seed2: stopped after 3 of 6 epochs; it is shown, but counts nowhere" in text
     assert max(map(len, printed(comparison, 80).splitlines()[:4])) <= 80
+
+
+def test_a_sweep_with_a_gap_is_told(sweep):
+    (sweep / "multirun.yaml").write_text("hydra: {}\n")
+    shutil.rmtree(sweep / "4_teacher_student_seed0")
+    assert "sweep: job 4 left no directory; it was refused, or not begun" in printed(compare([sweep]))
 
 
 def test_the_baseline_is_a_label_or_a_value_of_one_group(sweep):
@@ -72,14 +90,31 @@ def test_the_tables_hold_figures_costs_rounds_keys_and_runs(sweep):
     comparison = compare([sweep])
     groups = comparison.groups
     assert figure_rows(groups, "best", ["dice"])[1][1] == "2 of 3"
-    assert cost_rows(groups)[0] == ["supervised", "60", "60", "30", "0.99"]
+    assert cost_rows(groups)[0] == ["supervised", "60", "60", "30", "-", "-"]
     titles, rows = pseudo_rows(groups)
     assert titles == ["coverage", "precision"]
     assert [row[:2] for row in rows] == [["teacher_student", "0.750 ± 0.000"]]
     typed, brought = key_rows(groups)
     assert ["ssl.decay", "-", "0.99", "-"] in typed
     assert [row[0] for row in brought] == ["ssl.stages.0.name"] or brought == []
-    assert run_rows(comparison)[6][3] == "unfinished, 3 of 6 epochs logged"
+    assert run_rows(comparison)[6][3] == "stopped after 3 of 6 epochs"
+
+
+def test_images_are_counted_by_stage_and_stream(tmp_path):
+    changes = {"data.batch_size": 4, "data.pseudo_batch_size": 3, "data.unlabeled_batch_size": 2}
+    stages = [
+        {"name": "teacher", "streams": ["labeled"]},
+        {"name": "student", "streams": ["labeled", "pseudo_labeled"]},
+    ]
+    path = write_run(tmp_path / "run", "teacher_student", changes=changes)
+    config = OmegaConf.load(path / "config.yaml")
+    config.ssl.stages = stages
+    OmegaConf.save(config, path / "config.yaml")
+    results = json.loads((path / "results.json").read_text())
+    for unlabeled, images in ((30, 3 * 5 * 4 + 3 * 5 * (4 + 3)), (0, 6 * 5 * 4)):
+        results["cases"] = {"labeled": 18, "unlabeled": unlabeled}
+        (path / "results.json").write_text(json.dumps(results))
+        assert images_of(read_runs([path])[0]) == images
 
 
 def test_silent_and_uncounted_classes_are_marked(sweep):

@@ -64,7 +64,7 @@ def test_an_unfinished_run_is_drawn_by_its_name_and_counts_in_no_mean(sweep):
     text, data = page_of(sweep)
     (trace,) = [t for t in data["charts"]["curves"]["Dice"]["data"] if t["meta"].get("run") == "4_teacher_student"]
     assert trace["showlegend"] and trace["name"].endswith("(unfinished)") and len(trace["y"]) == 3
-    assert "4_teacher_student is unfinished (3 of 6 epochs logged)" in text
+    assert "4_teacher_student: stopped after 3 of 6 epochs" in text
 
 
 def test_the_stages_of_a_strategy_are_marked(sweep):

@@ -1,9 +1,11 @@
+import fcntl
 import json
+import os
 
 import pytest
 
 from partial_labels.errors import InputError
-from reports.comparison_runs import find_runs, read_run, read_runs
+from reports.comparison_runs import find_runs, missing_jobs, read_run, read_runs
 from tests.finished_runs import EPOCHS, write_run
 
 
@@ -40,6 +42,29 @@ def test_the_command_of_a_job_is_its_own_not_the_sweeps(tmp_path):
     assert alone.command == "python train.py ssl=supervised seed=0"
     stopped = read_run(write_run(tmp_path / "stopped", finished=False, command=typed), "stopped")
     assert stopped.command == typed and stopped.overrides == []
+    (stopped.path / "origin.json").write_text('{"overrides": ["ssl=supervised", "seed=0", "data.root=x y"]}')
+    known = read_run(stopped.path, "stopped")
+    assert known.command == "python train.py ssl=supervised seed=0 'data.root=x y'"
+
+
+def test_a_run_at_work_is_told_from_one_that_stopped(tmp_path):
+    run = read_run(write_run(tmp_path / "run", finished=False), "run")
+    assert run.state == "stopped after 3 of 6 epochs"
+    (run.path / "checkpoints").mkdir()
+    assert run.state == "stopped after 3 of 6 epochs"
+    handle = os.open(run.path / "checkpoints", os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)  # as train.py holds it
+    assert run.state == "running after 3 of 6 epochs"
+    os.close(handle)
+    assert read_run(write_run(tmp_path / "done"), "done").state == "finished"
+
+
+def test_jobs_that_left_nothing_are_missed(tmp_path):
+    for number in (0, 3, 4):
+        write_run(tmp_path / f"{number}_supervised", seed=number)
+    assert missing_jobs(tmp_path) == [], "no sweep"
+    (tmp_path / "multirun.yaml").write_text("hydra: {}\n")
+    assert missing_jobs(tmp_path) == [1, 2] and missing_jobs(tmp_path / "3_supervised") == []
 
 
 @pytest.mark.parametrize(
