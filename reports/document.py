@@ -165,6 +165,7 @@ img { display: block; max-width: 100%; height: auto; margin: 0 auto; background:
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: .8rem 1.6rem; }
 .card b { display: block; font-size: 2rem; line-height: 1.2; color: var(--accent); font-variant-numeric: tabular-nums; }
 .card p { margin: .2rem 0 0; font-size: .87rem; line-height: 1.4; }
+a { color: var(--accent); }
 code, pre { font: .85rem/1.5 ui-monospace, monospace; }
 pre { overflow-x: auto; margin: .6rem 0 0; padding: .8rem; background: var(--paper); border-radius: 6px; }
 summary { cursor: pointer; }

@@ -64,11 +64,11 @@ def gain_table(one: Evaluation, gains: list[ClassGain]) -> str:
     colors = dict(zip(one.classes.names, one.classes.colors, strict=True))
     reach = max((abs(end) for row in gains for end in row.gain if not math.isnan(end)), default=1.0) or 1.0
     rows = [
-        [class_name(row.name, colors[row.name]), cell_text(row.ours), cell_text(row.baseline),
-         f"{row.gain.mean:+.3f}", Markup(span(row.gain, reach)), interval(row.gain)]
+        [class_name(row.name, colors[row.name]), f"{row.gain.mean:+.3f}", Markup(span(row.gain, reach)),
+         interval(row.gain), cell_text(row.ours), cell_text(row.baseline)]
         for row in gains
     ]  # fmt: skip
-    titles = ["class", "this", "other", "gain", f"-{reach:.2f} to +{reach:.2f}", "95 % interval"]
+    titles = ["class", "gain", f"-{reach:.2f} to +{reach:.2f}", "95 % interval", "this", "other"]
     return f'<div class="gains">{document.table(titles, rows)}</div>'
 
 

@@ -18,7 +18,6 @@ from reports.evaluation_style import SCRIPT, STYLE
 from reports.evaluation_tables import class_name, class_table, confusion_table, sides_table, tolerance
 from reports.page import MEANINGS
 from reports.reliability_diagram import reliability_diagram
-from reports.tables import cell_text
 from reports.wording import listed, plain
 
 CLASSES = (
@@ -72,7 +71,8 @@ def results(one: Evaluation) -> str:
     unit = one.distance[-2:]
     shown.append((one.distance, f"95 % of the outlines lie nearer than this ({unit}), mean over slices, then classes."))
     shown.append(("nsd", f"Share of the outlines that lie within {tolerance(one)} of each other."))
-    figures = [(cell_text(one.figure(key)), key, meaning) for key, meaning in shown if key in one.figures]
+    digits = {one.distance: 1}
+    figures = [(f"{one.figure(k):.{digits.get(k, 3)}f}", k, meaning) for k, meaning in shown if k in one.figures]
     if one.bins:
         meaning = "Expected calibration error of the predicted structures: how far sureness is from being right."
         figures.append((f"{calibration_error(pooled(one.bins)):.3f}", "ECE", meaning))
@@ -110,13 +110,14 @@ def _classes(one: Evaluation) -> list[Section]:
 
 
 def _cases(one: Evaluation) -> list[Section]:
-    found = []
+    found: list[Section] = []
     for kind, title in (("worst", "Worst cases"), ("median", "Cases in the middle")):
         cases = [case for case in one.cases if case.kind == kind]
         if cases:
             body = "".join(case_figure(case, one.classes, one.folder / "cases") for case in cases)
             legend = colour_legend(cases, one.classes)
-            found.append(Section(title, document.paragraph(CASES) + f'<div class="cases">{body}</div>' + legend))
+            text = "" if found else document.paragraph(CASES)
+            found.append(Section(title, text + body + legend))
     return found
 
 
@@ -138,7 +139,7 @@ def case_figure(case: ShownCase, classes: ClassTable, folder: Path) -> str:
 def colour_legend(cases: Sequence[ShownCase], classes: ClassTable) -> str:
     """Return the colours of the classes in the pictures."""
     ids = sorted({i for case in cases for i in case.drawn})
-    names = "".join(f"<span>{class_name(classes.names[i], classes.colors[i])}</span>" for i in ids)
+    names = "".join(class_name(classes.names[i], classes.colors[i]) for i in ids)
     return f'<p class="legend">{names}</p>'
 
 

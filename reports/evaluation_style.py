@@ -11,18 +11,19 @@ ul { margin: 0; padding-left: 1.1rem; }
 li + li { margin-top: .25rem; }
 h3 { font-size: 1rem; margin: 0; overflow-wrap: anywhere; }
 h3 span { color: var(--muted); font-weight: 400; white-space: nowrap; margin-left: .4rem; }
-.swatch { display: inline-block; width: .7rem; height: .7rem; border-radius: 3px; margin-right: .45rem;
-  vertical-align: -.04rem; }
+.named { position: relative; display: inline-block; padding-left: 1.15rem; }
+.named::before { content: ""; position: absolute; left: 0; top: .36em; width: .7rem; height: .7rem;
+  border-radius: 3px; background: var(--color); }
 .mark { font: 600 .72rem/1 system-ui, sans-serif; color: var(--wrong); border: 1px solid currentColor;
-  border-radius: 4px; padding: .1rem .3rem; margin-left: .4rem; }
+  border-radius: 4px; padding: .1rem .3rem; margin-left: .3rem; white-space: nowrap; }
 .wide th:first-child { position: sticky; left: 0; background: var(--sheet); }
 th, td { padding: .28rem .5rem; }
 .bar { min-width: 4rem; }
 .names :is(th, td):nth-child(2) { text-align: left; }
 :is(.wide, .names) + p { margin-top: 1.2rem; }
 .gains { margin-top: 1.2rem; }
-.gains td:nth-child(5) { min-width: 11rem; padding: 0 .6rem; }
-.gains th:nth-child(5) { text-align: center; }
+.gains td:nth-child(3) { min-width: 9rem; padding: 0 .6rem; }
+.gains th:nth-child(3) { text-align: center; }
 .span { position: relative; height: 1.7rem; color: var(--muted);
   background: linear-gradient(var(--line), var(--line)) no-repeat 50% 0 / 1px 100%;
 }
@@ -38,12 +39,12 @@ th, td { padding: .28rem .5rem; }
 .sortable th[aria-sort=descending]::after { content: " \\2193"; }
 article + article { margin-top: 1.4rem; padding-top: 1.2rem; border-top: 1px solid var(--line); }
 article > p { margin: .1rem 0 0; font-size: .87rem; color: var(--muted); }
-.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .6rem; margin-top: .6rem; }
-.pictures figure { margin: 0; max-width: 16rem; }
+.pictures { display: flex; flex-wrap: wrap; gap: .6rem; margin-top: .6rem; }
+.pictures figure { margin: 0; flex: 1 1 12rem; max-width: 15.6rem; }
 figcaption { font-size: .8rem; color: var(--muted); }
 .pictures img { width: 100%; background: #000; border-radius: 5px; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; margin: 1.2rem 0 0; max-width: none; font-size: .82rem; }
-.legend span { white-space: nowrap; }
+.legend .named { white-space: nowrap; }
 .split { display: flex; flex-wrap: wrap; gap: 1rem 2rem; align-items: flex-start; }
 .split > div { flex: 1 1 16rem; }
 .split p { margin: 0; }
@@ -57,9 +58,11 @@ figcaption { font-size: .8rem; color: var(--muted); }
 .reliability .under { fill: var(--under); }
 .reliability .pixels { fill: var(--muted); opacity: .6; }
 @media (max-width: 40rem) {
-  .pictures { grid-template-columns: 1fr 1fr; }
-  .wide th:first-child { max-width: 9.5rem; white-space: normal; }
-  .pictures img { width: 100%; }
+  .pictures figure { flex: 0 0 calc(50% - .3rem); max-width: none; }
+  .wide th:first-child { min-width: 8.5rem; white-space: normal; line-height: 1.3; }
+  .cards { grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); }
+  .card b { font-size: 1.6rem; }
+  .card p { font-size: .8rem; }
 }
 """.strip()
 

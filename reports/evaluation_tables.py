@@ -56,7 +56,7 @@ def class_columns(one: Evaluation, rows: Sequence[ClassRow]) -> Iterator[tuple[s
 def class_name(name: str, color: Color, silent: bool = False) -> Markup:
     """Return a class's name with its colour, and with a mark where nothing of it was found."""
     mark = ' <em class="mark">silent</em>' if silent else ""
-    return Markup(f'<i class="swatch" style="background:rgb{color}"></i>{escape(plain(name))}{mark}')
+    return Markup(f'<span class="named" style="--color:rgb{color}">{escape(plain(name))}{mark}</span>')
 
 
 def figures_of(one: Evaluation, key: str, rows: Sequence[ClassRow], digits: int) -> list[str]:

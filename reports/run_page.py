@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ from partial_labels.pseudo_store import find_rounds
 from reports import document
 from reports.curves import draw_curves
 from reports.document import Section
+from reports.evaluation_page import write_evaluation_page
 from reports.page import write_report
 from reports.tables import cell_text, read_class_table
 
 
 def write_run_page(run_dir: str | Path) -> Path:
-    """Draw ``curves.png``, take the last checkpoint's table and pictures, and write ``report.html``.
+    """Draw ``curves.png``, take the last checkpoint's table and pictures, and write the pages.
+
+    ``report.html`` is the run's; every evaluation at its end has an ``evaluation.html`` of its own.
 
     Args:
         run_dir: The directory of a finished run.
@@ -37,8 +41,25 @@ def write_run_page(run_dir: str | Path) -> Path:
         read_class_table(run / "classes.csv"),
         split_sizes(run / "split.csv"),
         (run / "command.txt").read_text(encoding="utf-8").strip(),
-        [pseudo_label_section(name, folder) for name, folder in find_rounds(run).items()],
+        [
+            *evaluation_section(run, list(results["figures"])),
+            *(pseudo_label_section(name, folder) for name, folder in find_rounds(run).items()),
+        ],
     )
+
+
+def evaluation_section(run: Path, names: Sequence[str]) -> list[Section]:
+    """Write the pages of the evaluations that a run ended with, and name them.
+
+    Args:
+        run: The run directory.
+        names: The evaluations, as ``last`` and ``best``.
+    """
+    folders = [run / "evaluation" / name for name in names]
+    pages = [write_evaluation_page(folder) for folder in folders if (folder / "evaluation.json").is_file()]
+    links = (f'<li><a href="{page.relative_to(run).as_posix()}">{page.parent.name}</a></li>' for page in pages)
+    text = "Silent classes, false alarms, left and right, worst cases and confidence have pages of their own:"
+    return [Section("In detail", f"{document.paragraph(text)}<ul>{''.join(links)}</ul>")] if pages else []
 
 
 def pseudo_label_section(stage: str, folder: Path) -> Section:
