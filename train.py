@@ -14,10 +14,10 @@ from runs.cli import run_cli
 def main(cfg: DictConfig) -> float:
     """Run one job and return the monitored figure of its last checkpoint."""
     from reports.run_page import write_run_page
-    from runs.resume import original
+    from runs.resume import continued, original
     from runs.training import train
 
-    cfg = original(cfg)
+    cfg = continued(original(cfg))
     results = train(cfg)
     print(f"report: {write_run_page(cfg.paths.run)}")
     return float(results["figures"]["last"].get(cfg.monitor.removeprefix("val/"), "nan"))

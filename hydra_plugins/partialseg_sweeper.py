@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import shutil
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf, open_dict
 
-from partial_labels.errors import InputError
+from partial_labels.errors import InputError, Interrupted
 from runs.sweep import RECORD, SweepFailedError, quoted
 
 log = logging.getLogger(__name__)
@@ -71,8 +71,6 @@ class TableSweeper(BasicSweeper):
             OmegaConf.save(self.config, folder / RECORD)
         waiting = [job for job in jobs if not (job.folder / "results.json").exists()]
         log.info("%d jobs in %s, %d finished before", len(jobs), folder, len(jobs) - len(waiting))
-        for job in waiting:
-            shutil.rmtree(job.folder, ignore_errors=True)  # an unfinished job starts anew
         size = self.max_batch_size or max(len(waiting), 1)
         returns = [self.launch(waiting[first : first + size], folder) for first in range(0, len(waiting), size)]
         self.report([job for batch in returns for job in batch], waiting, folder)
@@ -115,9 +113,9 @@ class TableSweeper(BasicSweeper):
         assert self.launcher is not None
         try:
             return self.launcher.launch([job.overrides for job in jobs], initial_job_idx=0)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Interrupted) as stop:
             print(completing(folder), file=sys.stderr)
-            raise
+            raise Interrupted(stop.signum if isinstance(stop, Interrupted) else signal.SIGINT) from stop
         except Exception as error:
             first = (str(error).strip().splitlines() or [""])[0]
             raise SweepFailedError(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -23,6 +26,8 @@ log = logging.getLogger(__name__)
 
 OWN = ("resume", "resume_overrides", "debug")
 """Keys that are read from the command line also where a run is resumed."""
+IDENTITY = (*OWN, "paths", "logger")
+"""Keys in which two configurations of the same job differ: where it runs, and the names that its loggers were given."""
 
 
 class Place(NamedTuple):
@@ -49,11 +54,7 @@ def original(cfg: DictConfig) -> DictConfig:
     run = Path(cfg.resume).expanduser().absolute() if cfg.resume else None
     if run is None or not (run / "config.yaml").is_file():
         raise InputError(f"resume={cfg.resume}: no run lies there; name the directory that holds its config.yaml")
-    try:
-        saved = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.load(run / "config.yaml"))
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
-        raise InputError(f"{run / 'config.yaml'}: damaged: {' '.join(str(error).split())}") from error
-    assert isinstance(saved, DictConfig)
+    saved = saved_config(run)
     saved = moved(saved, run)
     changed = changed_keys(cfg, saved, typed())
     for key in changed:
@@ -61,6 +62,44 @@ def original(cfg: DictConfig) -> DictConfig:
     saved.resume, saved.resume_overrides, saved.debug = str(run), changed, cfg.debug
     if saved.trainer.get("threads") is None:
         saved.trainer.threads = Origin.read(run).threads
+    return saved
+
+
+def continued(cfg: DictConfig) -> DictConfig:
+    """Return what a job of a sweep was begun with, where it was begun before; any other configuration as it is.
+
+    A sweep is completed, and a job of a cluster put back into the queue, with the directories that its jobs had.
+
+    Raises:
+        InputError: If another run lies in the job's directory.
+    """
+    run = Path(cfg.paths.run)
+    if cfg.resume is not None or not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return cfg
+    if not (run / "config.yaml").is_file():
+        with suppress(OSError):
+            (run / "checkpoints").rmdir()  # killed before there was anything to continue
+        return cfg
+    saved = moved(saved_config(run), run.absolute())
+    if differing := [key for key in cfg if key not in IDENTITY and plain(cfg, str(key)) != plain(saved, str(key))]:
+        raise InputError(f"{run}: another run lies there, with another {differing[0]}; name a new hydra.sweep.dir=")
+    saved.resume, saved.resume_overrides, saved.debug = str(run.absolute()), [], cfg.debug
+    if saved.trainer.get("threads") is None:
+        saved.trainer.threads = Origin.read(run).threads
+    return saved
+
+
+def saved_config(run: Path) -> DictConfig:
+    """Read the configuration that a run was begun with.
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    try:
+        saved = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.load(run / "config.yaml"))
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise InputError(f"{run / 'config.yaml'}: damaged: {' '.join(str(error).split())}") from error
+    assert isinstance(saved, DictConfig)
     return saved
 
 

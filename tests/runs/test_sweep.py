@@ -10,12 +10,16 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
 
 import train
 from conf.schema import register
 from partial_labels.errors import InputError
 from reports.results_table import markdown_table, read_results
+from runs.origin import Origin
+from runs.resume import continued
 from runs.sweep import isolated, resumed_arguments
+from runs.training import save_config
 from tests.command_line import SMALL, shell
 from tests.configs import CONF
 
@@ -38,6 +42,9 @@ def pretended(cfg):
         raise InputError("model.width=0: must be 1 or more")
     if cfg.model.width == 1:
         raise RuntimeError("a bug\nof ours")
+    if (run := continued(cfg)).resume:
+        assert run.model == cfg.model
+    Path(cfg.paths.run, "resumed.txt").write_text(str(run.resume))
     figures = {"last": {"dice_volume": cfg.model.width / 10}}
     content = json.dumps({"figures": figures, "steps": 2, "seed": cfg.seed})
     Path(cfg.paths.run, "results.json").write_text(content)
@@ -92,7 +99,8 @@ def test_an_interrupted_sweep_is_completed_with_what_is_missing(command, tmp_pat
 
     def dying(cfg):
         if cfg.seed == 1:
-            (Path(cfg.paths.run) / "checkpoints").mkdir()
+            save_config(cfg, Path(cfg.paths.run))
+            Origin.here(cfg, []).write(Path(cfg.paths.run))
             raise KeyboardInterrupt
         return pretended(cfg)
 
@@ -109,6 +117,18 @@ def test_an_interrupted_sweep_is_completed_with_what_is_missing(command, tmp_pat
     assert Path.cwd() == tmp_path
     assert len(jobs(sweep)) == 6 and len(list((sweep / "results").iterdir())) == 6
     assert first.stat().st_mtime_ns == written
+    resumed = [(sweep / name / "resumed.txt").read_text() for name in jobs(sweep)]
+    assert resumed == ["None", str(sweep / jobs(sweep)[1]), *["None"] * 4]
+
+
+def test_a_job_is_not_mixed_with_another_run(command, tmp_path, capsys):
+    def begun(cfg):
+        save_config(OmegaConf.merge(cfg, {"model": {"width": 5}}), Path(cfg.paths.run))
+        return pretended(cfg)
+
+    begun.__module__ = "train"
+    assert command("-m", "model.width=4", "hydra.sweep.dir=sweep", main=begun) == 1
+    assert "another run lies there, with another model; name a new hydra.sweep.dir=" in capsys.readouterr().err
 
 
 def test_a_sweep_takes_its_arguments_from_where_it_lies(tmp_path, monkeypatch):
