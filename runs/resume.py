@@ -81,7 +81,8 @@ def continued(cfg: DictConfig) -> DictConfig:
             (run / "checkpoints").rmdir()  # killed before there was anything to continue
         return cfg
     saved = moved(saved_config(run), run.absolute())
-    if differing := [key for key in cfg if key not in IDENTITY and plain(cfg, str(key)) != plain(saved, str(key))]:
+    keys = [str(key) for key in cfg if key not in IDENTITY]
+    if differing := [key for key in keys if plain(cfg, key) != plain(saved, key)]:
         raise InputError(f"{run}: another run lies there, with another {differing[0]}; name a new hydra.sweep.dir=")
     saved.resume, saved.resume_overrides, saved.debug = str(run.absolute()), [], cfg.debug
     if saved.trainer.get("threads") is None:
