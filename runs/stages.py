@@ -27,6 +27,7 @@ from runs.initial_weights import begin_from
 from runs.instantiate import build
 from runs.ledger import BEST, LAST
 from runs.loading import read_checkpoint, weights_of
+from runs.processes import leads
 from runs.targets import parameters, resolve
 from runs.unheard import unheard
 
@@ -132,7 +133,8 @@ def fit_stages(
             seed_everything(stage_seed(cfg.seed, number))
             begun = checkpoint if checkpoint is not None and checkpoint.parent == folder else None
             finished = fit_stage(cfg, stage, epochs, data, run_dir, loggers, fitted, begun)
-            finished.write(folder)
+            if leads():
+                finished.write(folder)
         fitted.append(finished)
     return fitted
 

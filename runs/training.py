@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from runs.instantiate import build, check, check_extra_keys
 from runs.loading import write_json
 from runs.loggers import build_loggers, name_runs
 from runs.origin import Origin, typed
+from runs.processes import end_exchange, leads, place_found, refuse_sweep
 from runs.resume import Place, find_place, warn_elsewhere
 from runs.stages import GIVEN, fit_stages, rehearse, seed_everything
 
@@ -44,6 +45,9 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     """
     check_extra_keys(cfg, TrainConfig)
     check(cfg, given=GIVEN)
+    refuse_sweep(cfg.trainer.get("devices", 1))
+    if not leads():
+        follow(cfg)
     run_dir, resumed = Path(cfg.paths.run), cfg.resume is not None
     if resumed and (run_dir / "results.json").exists():
         log.warning("%s: the run is finished, there is nothing to resume", run_dir)
@@ -58,11 +62,22 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         with finishing_wandb():
             loggers = build_loggers(cfg, place.steps if resumed else None)
             fitted = fit_stages(cfg, data, run_dir, loggers, place.checkpoint)
+        end_exchange()
         results = measure(cfg, data, run_dir, fitted)
         write_json(run_dir / "results.json", results)
     if cfg.paths.record:
         write_json(Path(cfg.paths.record), results)
     return results
+
+
+def follow(cfg: DictConfig) -> NoReturn:
+    """Fit the stages beside the first process, which writes the run, and end."""
+    run_dir = Path(cfg.paths.run)
+    data = build(cfg.data)
+    data.setup()
+    fit_stages(cfg, data, run_dir, build_loggers(cfg), place_found(cfg, run_dir))
+    end_exchange()
+    sys.exit(0)
 
 
 def begin(cfg: DictConfig, data: Any, run_dir: Path) -> Place:
