@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import shlex
@@ -65,9 +66,19 @@ class Run:
 
     @cached_property
     def data(self) -> tuple[str, ...]:
-        """What must be the same where two runs are compared case by case: the store, and the cases validated on."""
-        cases = tuple(f"{row['group']}/{row['name']}" for row in self.split if row["part"] == "val")
-        return (str((self.results or {}).get("store", "")), *cases)
+        """What must be the same where two runs are compared case by case: the source, the size of its slices, the cases.
+
+        The folder of the data may be named in other ways, so the store's fingerprint, which hangs on it, is no help;
+        what was examined of each class shows whether the truth is the same.
+        """
+        node = self.config.get("data", {})
+        source = {key: value for key, value in (node.get("source") or {}).items() if key != "root"}
+        store = str((self.results or {}).get("store", "")).rpartition("-")[0]
+        known = ("name", "present", "absent", "unknown")
+        classes = read_table(self.path / "evaluation" / "last" / "classes.csv", known)
+        cases = [f"{row['part']} {row['group']} {row['name']}" for row in self.split if row["part"] in ("val", "test")]
+        counts = [" ".join(row[key] for key in known) for row in classes]
+        return (store, str(node.get("image_size")), json.dumps(source, sort_keys=True), *counts, *cases)
 
     @cached_property
     def typed(self) -> str:

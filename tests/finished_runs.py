@@ -27,7 +27,7 @@ def write_run(folder, ssl="supervised", seed=0, gain=0.0, finished=True, store="
             "decay": 0.99 if ssl == "mean_teacher" else None,
             "stages": [{"name": ssl, "init": "scratch"}],
         },
-        "data": {"seed": seed, "root": "../data/toy", "batch_size": 4},
+        "data": {"seed": seed, "root": "../data/toy", "batch_size": 4, "source": {"root": "../data/toy"}},
         "model": {"_target_": "models.unet.UNet", "width": 8},
         "optimizer": {"lr": 0.05},
         "trainer": {"max_epochs": EPOCHS, "threads": seed},

@@ -126,6 +126,9 @@ def test_silent_and_uncounted_classes_are_marked(sweep):
 
 def test_a_damaged_table_of_classes_is_named(sweep):
     path = sweep / "0_supervised_seed0" / "evaluation" / "last" / "classes.csv"
-    path.write_text("name,dice\nliver,x\n")
+    path.write_text(path.read_text().replace("30,0,0,0", "30,0,0,x"))
     with pytest.raises(InputError, match=r"classes\.csv: no table of classes"):
         class_tables(compare([sweep]).groups)
+    path.write_text("name,dice\nliver,0.5\n")
+    with pytest.raises(InputError, match=r"classes\.csv: has no column present"):
+        compare([sweep])

@@ -97,13 +97,19 @@ def test_a_directory_without_a_run_is_named(tmp_path):
         read_runs([tmp_path / "nowhere"])
 
 
-def test_runs_are_of_the_same_data_where_store_and_validation_cases_agree(tmp_path):
-    paths = [write_run(tmp_path / name, store=store) for name, store in (("a", "x-1"), ("b", "x-1"), ("c", "x-2"))]
-    a, b, c = read_runs(paths)
-    assert a.data == b.data != c.data
-    split = paths[1] / "split.csv"
-    split.write_text(split.read_text().replace("p0v0s0,p0", "p0v0s9,p0"))
-    assert read_run(paths[1], "b").data != a.data
+def test_runs_are_of_the_same_data_where_source_cases_and_truth_agree(tmp_path):
+    again = {"store": "toy-9999", "changes": {"data.source.root": "/elsewhere/toy"}}
+    others = [{}, again, {"store": "x-1"}, {"changes": {"data.image_size": 64}}, {"changes": {"data.source.seed": 1}}]
+    first, same, *different = read_runs([write_run(tmp_path / str(i), **one) for i, one in enumerate(others)])
+    assert first.data == same.data and all(run.data != first.data for run in different)
+    for file, old, new in (
+        ("split.csv", "p0v0s0,p0", "p0v0s9,p0"),
+        ("evaluation/last/classes.csv", ",30,0,0,0", ",29,1,0,0"),
+    ):
+        path = same.path / file
+        path.write_text(path.read_text().replace(old, new))
+        assert read_run(same.path, "1").data != first.data
+        path.write_text(path.read_text().replace(new, old))
 
 
 def test_figures_are_those_of_results_json(tmp_path):
