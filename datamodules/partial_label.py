@@ -21,7 +21,7 @@ from augment.views import WeakView
 from datamodules.build import open_or_build
 from datamodules.case_writing import common_spacing
 from datamodules.dataset import Drawn, EvaluationDataset, ResidentCases, TrainingCases, TrainingDataset, mean_and_std
-from datamodules.fit import Fit, StoredGrid, to_native
+from datamodules.fit import Fit, Pair, Placement, StoredGrid, to_native
 from datamodules.labeled_subset import ShownLabels, hide_classes, select_labeled, show, show_as_sets
 from datamodules.pools import TrainingPools
 from datamodules.presence import present_cells
@@ -330,11 +330,23 @@ class PartialLabelDataModule(pl.LightningDataModule):
         shown = TrainingCases(self.opened, self.shown)
         return self._loader(EvaluationDataset(self.opened, ids, self.val_batch_size, shown), self.num_workers)
 
-    @property
-    def native_spacing_mm(self) -> tuple[float, float] | None:
-        """Pixel (row, column) of the source grid, where it is known and the same for all cases."""
-        found = {row.spacing_mm or self.source.spacing_mm for row in self.opened.cases.rows}
-        return None if None in found else common_spacing(sorted(spacing for spacing in found if spacing))
+    def spacing_mm(self, native: bool = False) -> Pair | NDArray[np.float64] | None:
+        """Return the side of a pixel (row, column) of all cases, or (N, 2) where they differ; None where not known.
+
+        Args:
+            native: Of the source grid instead of the stored one.
+        """
+        store = self.opened
+        if not native and store.header.spacing_mm is not None:
+            return store.header.spacing_mm
+        sides = [row.spacing_mm or self.source.spacing_mm for row in store.cases.rows]
+        if any(side is None for side in sides):
+            return None
+        spacing = np.array(sides, dtype=np.float64)
+        if not native:
+            shapes = [(row.height, row.width) for row in store.cases.rows]
+            spacing *= np.array(shapes) / [Placement.of(one, self.grid.size, self.grid.fit).scaled for one in shapes]
+        return common_spacing([(row, column) for row, column in spacing.tolist()]) or spacing
 
     def to_native(self, probs: Tensor, case: ValidationBatch) -> tuple[Tensor, ValidationBatch]:
         """Bring the prediction (C, H, W) and the label of one case to the source grid.

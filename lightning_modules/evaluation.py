@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from metrics.partial_dice import PartialDice
-from metrics.surface import SurfaceMetrics
+from metrics.surface import Spacing, SurfaceMetrics
 from partial_labels.batch import UNKNOWN, PartialLabelBatch, ValidationBatch, derive_background
 from partial_labels.classes import ClassTable
 from partial_labels.head import Head
@@ -34,7 +34,8 @@ class EvaluationModule(pl.LightningModule):
         classes: The class table it was trained with.
         target: The class table of the cases; classes are matched by name. A class of the cases that the network does
             not know is counted nowhere; a class that only the network knows becomes background.
-        spacing_mm: Pixel (row, column) of the grid that is compared, or None where it is not known.
+        spacing_mm: Pixel (row, column) of the grid that is compared, of all or (N, 2) of each case; None where it is
+            not known.
         nsd_tolerance_mm: Tolerance of the normalised surface Dice.
         to_native: Takes probabilities and labels to the source grid, or None to compare on the stored one.
         refine: Post-processing of label maps, or None for none.
@@ -46,7 +47,7 @@ class EvaluationModule(pl.LightningModule):
         head: Head,
         classes: ClassTable,
         target: ClassTable,
-        spacing_mm: tuple[float, float] | None = None,
+        spacing_mm: Spacing = None,
         nsd_tolerance_mm: float = 2.0,
         to_native: NativeView | None = None,
         refine: Refine | None = None,

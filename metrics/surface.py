@@ -15,6 +15,7 @@ from torchmetrics.utilities import dim_zero_cat
 from metrics.means import Bools, Floats, mean_over_cases, mean_over_classes
 from partial_labels.batch import HUMAN, IGNORE, ValidationBatch
 
+Spacing = tuple[float, float] | Floats | None
 ROUNDING = 1e-5
 """MONAI's distances are float32; an outline exactly at the tolerance must not fall out by rounding."""
 
@@ -33,8 +34,8 @@ class SurfaceMetrics(Metric):
 
     Args:
         class_names: All names in id order, the background first.
-        spacing_mm: Side of a pixel (row, column). ``None`` where it is unknown: distances are then in pixels and the
-            key is ``hd95_px`` instead of ``hd95_mm``.
+        spacing_mm: Side of a pixel (row, column), or (N, 2) with the sides for each row of the case table. ``None``
+            where it is unknown: distances are then in pixels and the key is ``hd95_px`` instead of ``hd95_mm``.
         tolerance_mm: Of NSD where the spacing is known; 3 mm is what whole-body CT sets report.
         tolerance_px: Of NSD where it is not.
     """
@@ -49,20 +50,22 @@ class SurfaceMetrics(Metric):
     def __init__(
         self,
         class_names: Sequence[str],
-        spacing_mm: tuple[float, float] | None = None,
+        spacing_mm: Spacing = None,
         tolerance_mm: float = 3.0,
         tolerance_px: float = 1.0,
     ) -> None:
         super().__init__()
         if len(class_names) < 2:
             raise ValueError(f"class_names={list(class_names)}: the background and at least one class are needed")
-        if spacing_mm is not None and not all(0 < side < math.inf for side in spacing_mm):
-            raise ValueError(f"spacing_mm={tuple(spacing_mm)}: both sides must be positive")
+        sides = np.array([[1.0, 1.0]]) if spacing_mm is None else np.array(spacing_mm, dtype=np.float64).reshape(-1, 2)
+        wrong = sides[~((sides > 0) & (sides < math.inf)).all(axis=1)]
+        if len(wrong):
+            raise ValueError(f"spacing_mm={tuple(wrong[0].tolist())}: both sides must be positive")
         if not (0 <= tolerance_mm < math.inf and 0 <= tolerance_px < math.inf):
             raise ValueError(f"tolerance_mm={tolerance_mm}, tolerance_px={tolerance_px}: must be finite, 0 or more")
         self.class_names = tuple(class_names)
         self.unit = "px" if spacing_mm is None else "mm"
-        self.spacing = (1.0, 1.0) if spacing_mm is None else (float(spacing_mm[0]), float(spacing_mm[1]))
+        self.sides = sides
         self.tolerance = tolerance_px if spacing_mm is None else tolerance_mm
         for name in ("case_id", "hd95", "nsd"):
             self.add_state(name, default=[], dist_reduce_fx="cat")
@@ -86,17 +89,19 @@ class SurfaceMetrics(Metric):
         for image, number in np.argwhere(batch.seen.status[:, 1:].cpu().numpy() == HUMAN):
             drawn, found = label[image] == number + 1, predicted[image] == number + 1
             if drawn.any() or found.any():
-                hd95[image, number], nsd[image, number] = self._measure(drawn, found)
+                case = int(batch.seen.case_id[image]) if len(self.sides) > 1 else 0
+                hd95[image, number], nsd[image, number] = self._measure(drawn, found, self.sides[case])
         self.case_id.append(batch.seen.case_id)
         self.hd95.append(torch.from_numpy(hd95).to(prediction.device, torch.float32))
         self.nsd.append(torch.from_numpy(nsd).to(prediction.device, torch.float32))
 
-    def _measure(self, drawn: Bools, found: Bools) -> tuple[float, float]:
+    def _measure(self, drawn: Bools, found: Bools, sides: Floats) -> tuple[float, float]:
         """Return HD95 and NSD of two masks (H, W) of which at least one is not empty."""
+        row, column = float(sides[0]), float(sides[1])
         if not (drawn.any() and found.any()):
             height, width = drawn.shape
-            return math.hypot(height * self.spacing[0], width * self.spacing[1]), 0.0
-        there, back = outline_distances(drawn, found, self.spacing)
+            return math.hypot(height * row, width * column), 0.0
+        there, back = outline_distances(drawn, found, (row, column))
         hd95 = max(float(np.percentile(there, 95)), float(np.percentile(back, 95)))
         within = np.concatenate([there, back]) <= self.tolerance * (1 + ROUNDING)
         return hd95, float(within.mean())

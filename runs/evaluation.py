@@ -75,7 +75,7 @@ def evaluate(
         head=loaded.head,
         classes=loaded.classes,
         target=store.classes,
-        spacing_mm=data.native_spacing_mm if native else store.header.spacing_mm,
+        spacing_mm=data.spacing_mm(native),
         nsd_tolerance_mm=nsd_tolerance_mm,
         to_native=data.to_native if native else None,
         refine=refine,

@@ -35,7 +35,7 @@ def evaluation_record(
     store, ids = data.opened, data.part(part)
     numbers, first = np.unique(store.cases.volume_number[ids], return_index=True)
     names = store.cases.column("volume")[ids[first]]
-    spacing = data.native_spacing_mm if native else store.header.spacing_mm
+    spacing = data.spacing_mm(native)
     return {
         "checkpoints": [str(path) for path in checkpoints],
         "data": store.header.name,
@@ -43,7 +43,7 @@ def evaluation_record(
         "grid": "source" if native else "stored",
         "cases": len(ids),
         "volumes": {str(number): str(name) for number, name in zip(numbers.tolist(), names, strict=True)},
-        "spacing_mm": None if spacing is None else list(spacing),
+        "spacing_mm": list(spacing) if isinstance(spacing, tuple) else None,  # of all cases
         "classes": store.classes.to_json(),
         "known": sorted(set(known.match(store.classes).values()) - {0}),
         **how,

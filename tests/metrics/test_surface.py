@@ -56,6 +56,15 @@ def test_perfect():
     assert figures(square(4, 4), square(4, 4)) == {"hd95_px": 0, "nsd": 1, "hd95_px/liver": 0, "nsd/liver": 1}
 
 
+def test_each_case_is_measured_with_its_own_spacing():
+    label, prediction = np.concatenate([square(4, 4)] * 2), np.concatenate([square(7, 4), square(4, 6)])
+    sides = np.array([[9.0, 9.0], [1.0, 0.5], [9.0, 9.0], [2.0, 3.0]])
+    metric = SurfaceMetrics(NAMES, spacing_mm=sides)
+    batch = as_batch(label, (UNKNOWN, HUMAN, HUMAN), case_id=[3, 1])
+    metric.update(torch.as_tensor(prediction), batch)
+    assert metric.compute()["hd95_mm"] == (3 * 2.0 + 2 * 0.5) / 2
+
+
 def test_a_square_three_pixels_lower():
     """28 outline pixels each, of which five rows of both sides coincide."""
     result = figures(square(4, 4), square(7, 4), tolerance_px=0)
@@ -157,7 +166,13 @@ def test_monai_is_imported_only_when_needed():
 
 @pytest.mark.parametrize(
     "options",
-    [{"spacing_mm": (0.0, 1.0)}, {"spacing_mm": (1.0, math.nan)}, {"tolerance_mm": -1.0}, {"tolerance_px": math.inf}],
+    [
+        {"spacing_mm": (0.0, 1.0)},
+        {"spacing_mm": np.array([[1.0, 1.0], [1.0, 0.0]])},
+        {"spacing_mm": (1.0, math.nan)},
+        {"tolerance_mm": -1.0},
+        {"tolerance_px": math.inf},
+    ],
 )
 def test_refuses_wrong_options(options):
     with pytest.raises(ValueError, match=next(iter(options))):
