@@ -35,10 +35,10 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     name, base = comparison.figure, comparison.baseline
     gains = {gain.group: gain for gain in comparison.gains[name]}
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(name, overflow="fold")
+    table.add_column(name, overflow="fold", min_width=14)
     for title in ("runs", "last", "best"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("gain (95 % over patients)", justify="right")
+    table.add_column("gain (95 % over patients)", justify="right", no_wrap=True)
     for group in ranked(comparison.groups, name):
         cells = [group.label, runs_text(group), *(spread_of(figure_of(group, at, name)) for at in ("last", "best"))]
         table.add_row(*map(Text, [*cells, "baseline" if group is base else gain_text(gains[group.label])]))
