@@ -66,10 +66,10 @@ class Run:
 
     @cached_property
     def data(self) -> tuple[str, ...]:
-        """What must be the same where two runs are compared case by case: the source, the size of its slices, the cases.
+        """What must be the same where runs are compared case by case: the source, the size of its slices, the cases.
 
-        The folder of the data may be named in other ways, and the fingerprint of the store hangs on it; what was examined
-        of each class shows whether the truth is the same.
+        The folder of the data may be named in other ways, and the fingerprint of the store hangs on it; what was
+        examined of each class shows whether the truth is the same.
         """
         node = self.config.get("data", {})
         source = {key: value for key, value in (node.get("source") or {}).items() if key != "root"}
