@@ -76,7 +76,7 @@ def check_stages(cfg: DictConfig) -> None:
     if not cfg.ssl.stages:
         raise InputError("ssl.stages is empty: name at least one stage")
     text = OmegaConf.to_yaml(cfg.ssl.stages)
-    for key, value in cfg.ssl.items():
+    for key, value in () if cfg.resume else cfg.ssl.items():  # the configuration of a run has no references left
         if key not in ("name", "stages") and value is not None and f"${{ssl.{key}" not in text:
             raise InputError(f"ssl.{key}={value}: ssl={cfg.ssl.name} has no {key}")
     earlier: list[str] = []

@@ -123,8 +123,8 @@ def claimed(run_dir: Path, resumed: bool = False) -> Iterator[None]:
     folder = run_dir / "checkpoints"
     try:
         folder.mkdir(parents=True, exist_ok=resumed)
-        lock = os.open(folder, os.O_RDONLY)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # flock would be inherited by loader processes
     except BlockingIOError as error:
         raise InputError(f"{run_dir}: another process is at work there; stop it, or wait for it") from error
     except FileExistsError as error:
@@ -136,6 +136,7 @@ def claimed(run_dir: Path, resumed: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
+        (folder / ".lock").unlink(missing_ok=True)
         os.close(lock)
         for path in [*folder.glob("*/"), folder]:
             with suppress(OSError):

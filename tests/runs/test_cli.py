@@ -116,7 +116,7 @@ def test_a_failed_run_takes_nothing_away(app: Path) -> None:
 
 def test_an_interrupt_is_no_error(app: Path) -> None:
     result = run(app, "seed=4")
-    assert (result.returncode, result.stderr) == (130, "interrupted\n")
+    assert (result.returncode, result.stderr) == (130, "interrupted by SIGINT\n")
 
 
 def test_debug_and_bugs_show_a_traceback(app: Path) -> None:

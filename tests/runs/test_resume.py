@@ -1,0 +1,217 @@
+"""A run that was interrupted, at whatever moment, ends where it would have ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from lightning_modules.base import SegmentationModule
+from partial_labels.errors import InputError, Interrupted
+from runs.resume import original
+from runs.training import train
+from tests.configs import small_run
+from tests.interrupted import EVERY_STEP, At, Killed, assert_same_run, doing, resumed, with_kills
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*num_workers.*"),
+    pytest.mark.filterwarnings("ignore:.*`LearningRateMonitor`.*"),
+]
+SHORT = (
+    *("data.steps_per_epoch=3", "pseudo.threshold=0.01", "model.depth=2", "data.batch_size=2"),
+    *(f"report.{name}=null" for name in ("tables", "panels", "errors", "cases", "attention")),
+)
+EPOCHS = "trainer.max_epochs=4"
+ONE_STAGE = [
+    ("on_train_batch_start", 1),  # before anything was done
+    ("on_train_batch_end", 1),  # after a step whose checkpoint is not written yet
+    ("on_train_batch_start", 3),  # in the middle of an epoch
+    ("on_validation_batch_start", 1),  # the resumed epoch is over
+    ("on_validation_end", 1),
+    ("on_train_epoch_start", 2),  # between epochs
+    ("on_train_batch_end", 5),
+    ("on_train_end", 1),  # all is done but the last checkpoint
+]
+STAGES = [
+    ("on_train_batch_start", 2),
+    ("on_fit_end", 1),  # the first stage is fitted, its labels are not written
+    ("on_train_batch_start", 1),  # the second has no checkpoint yet
+    ("on_train_batch_end", 3),
+    ("on_validation_end", 1),
+]
+
+
+@pytest.fixture(autouse=True)
+def noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every step draw from generators, as dropout does."""
+    plain = SegmentationModule.student_view
+
+    def noisy(self: Any, batch: Any, batch_idx: int) -> torch.Tensor:
+        view: torch.Tensor = plain(self, batch, batch_idx)
+        return view + 0.1 * float(np.random.rand()) * torch.rand_like(view)
+
+    monkeypatch.setattr(SegmentationModule, "student_view", noisy)
+
+
+def pair(folder: Path, *overrides: str) -> tuple[Any, Any]:
+    """Two configurations of the same run, the second to be interrupted; the first is run."""
+    one, other = (
+        small_run(folder, *SHORT, EPOCHS, *overrides, root=folder.parent / name) for name in ("whole", "parts")
+    )
+    other.paths.cache = one.paths.cache
+    train(one)
+    return one, other
+
+
+@pytest.mark.parametrize(
+    ("overrides", "moments"),
+    [
+        (["ssl=supervised", EVERY_STEP, "scheduler=plateau", "scheduler.patience_epochs=0"], ONE_STAGE),
+        (["ssl=supervised", "optimizer=adamw", "data.sampling=rare", "data.num_workers=2", EVERY_STEP], ONE_STAGE[2:5]),
+        (["ssl=mean_teacher", EVERY_STEP, "trainer.accumulate=2", "trainer.validate_every_n_epochs=2"], ONE_STAGE[2:5]),
+        (["ssl=mean_teacher", "callbacks.checkpoints.every_minutes=null"], ONE_STAGE[2:7]),
+        (["ssl=teacher_student", EVERY_STEP], STAGES),
+        (["ssl=teacher_student", "data.num_workers=2"], STAGES[1:4]),
+        (["ssl=pretrain_finetune", EVERY_STEP], STAGES),
+        (["ssl=self_training", EVERY_STEP], [*STAGES, ("on_fit_end", 1)]),
+    ],
+    ids=lambda value: value[0].removeprefix("ssl=") if isinstance(value[0], str) else "",
+)
+def test_a_run_that_is_killed_again_and_again_ends_where_it_would_have(
+    slices_folder: Path, overrides: list[str], moments: list[tuple[str, int]]
+) -> None:
+    whole, parts = pair(slices_folder, *overrides)
+    results = with_kills(parts, moments)
+    assert_same_run(parts.paths.run, whole.paths.run)
+    expected = json.loads((Path(whole.paths.run) / "results.json").read_text())
+    for name, figures in results["figures"].items():
+        assert figures == pytest.approx(expected["figures"][name], nan_ok=True)
+    assert (results["steps"], results["cases"]) == (expected["steps"], expected["cases"])
+    assert not list(Path(parts.paths.run).glob("checkpoints/*/previous.ckpt"))
+
+
+MOMENTS = {
+    "in an epoch": ("on_train_batch_start", 2),
+    "in an epoch's last step": ("on_train_batch_start", 6),
+    "in a validation": ("on_validation_batch_start", 3),
+    "between two epochs": ("on_train_epoch_start", 3),
+    "at the end": ("on_train_end", 1),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
+def test_a_signal_ends_with_a_checkpoint_of_that_moment(slices_folder: Path, moment: tuple[str, int]) -> None:
+    overrides = ("scheduler=plateau", "scheduler.patience_epochs=0", "data.val_batch_size=2", "trainer.max_epochs=3")
+    whole, parts = pair(slices_folder, *overrides)
+    signum = signal.SIGINT if moment[0] == "on_train_epoch_start" else signal.SIGTERM
+    stop = At(*moment, action=lambda: os.kill(os.getpid(), signum))
+    with pytest.raises(Interrupted) as caught, doing(stop):
+        train(parts)
+    assert caught.value.signum == signum and caught.value.run == Path(parts.paths.run)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    listed = json.loads((Path(parts.paths.run) / "checkpoints" / "checkpoints.json").read_text())["checkpoints"]
+    steps = {"on_train_batch_start": moment[1], "on_validation_batch_start": 6, "on_train_epoch_start": 6}
+    assert listed[-1]["step"] == steps.get(moment[0], 9)
+    resumed(parts)
+    assert_same_run(parts.paths.run, whole.paths.run)
+
+
+def test_a_finished_run_says_so(slices_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cfg = small_run(slices_folder, *SHORT, "trainer.max_epochs=1")
+    results = train(cfg)
+    assert resumed(cfg)["cpu_seconds"] == results["cpu_seconds"]
+    assert "the run is finished, there is nothing to resume" in caplog.text
+
+
+def killed(folder: Path, *overrides: str, moment: tuple[str, int] = ("on_train_epoch_start", 3)) -> Any:
+    """A run that died in its third epoch."""
+    cfg = small_run(folder, *SHORT, "trainer.max_epochs=3", *overrides)
+    with pytest.raises(Killed), doing(At(*moment)):
+        train(cfg)
+    return cfg
+
+
+def test_a_changed_key_is_refused_unless_it_is_named(slices_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = killed(slices_folder)
+    for typed, message in [
+        ("optimizer.lr=0.5", r"optimizer\.lr=0\.5: a resumed run keeps .*resume_overrides=\[optimizer\.lr\]"),
+        ("model=attunet", r"model=attunet: a resumed run keeps .*resume_overrides=\[model\]"),
+        ("experiment=demo", r"experiment=demo: a resumed run keeps .*"),
+    ]:
+        asked = small_run(slices_folder, *SHORT, typed, f"resume={cfg.paths.run}")
+        monkeypatch.setattr("runs.resume.typed", lambda typed=typed: [typed])
+        with pytest.raises(InputError, match=message):
+            original(asked)
+    asked = small_run(slices_folder, "optimizer.lr=0.5", f"resume={cfg.paths.run}", "resume_overrides=[optimizer.lr]")
+    monkeypatch.setattr("runs.resume.typed", lambda: ["optimizer.lr=0.5", "seed=0"])
+    merged = original(asked)
+    assert merged.optimizer.lr == 0.5 and merged.model == cfg.model and merged.data == cfg.data
+    assert train(merged)["steps"] == 9
+    assert OmegaConf.load(Path(cfg.paths.run) / "config.yaml").optimizer.lr == 0.5
+
+
+def test_a_run_can_be_resumed_where_it_was_moved_to(slices_folder: Path) -> None:
+    cfg = killed(slices_folder)
+    run = Path(cfg.paths.run).rename(slices_folder.parent / "elsewhere")
+    cfg.paths.run = str(run)
+    assert resumed(cfg)["steps"] == 9
+    assert (run / "evaluation" / "last" / "figures.json").exists() and not (slices_folder.parent / "run").exists()
+
+
+def test_there_must_be_something_to_resume(slices_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("", "nothing", str(tmp_path / "empty")):
+        with pytest.raises(InputError, match=f"resume={name}: no run lies there"):
+            original(small_run(slices_folder, f"resume={name}"))
+
+
+def test_a_run_is_not_resumed_beside_itself(slices_folder: Path) -> None:
+    cfg = killed(slices_folder)
+    lock = Path(cfg.paths.run) / "checkpoints" / ".lock"
+    hold = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print(1, flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", hold, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline()
+        with pytest.raises(InputError, match="another process is at work"):
+            resumed(cfg)
+        other.communicate(b"\n")
+    assert resumed(cfg)["steps"] == 9
+
+
+def test_the_source_must_be_the_same(slices_folder: Path) -> None:
+    cfg = killed(slices_folder)
+    saved = Path(cfg.paths.run) / "config.yaml"
+    saved.write_text(saved.read_text().replace("labeled_groups: null", "labeled_groups: 2"))
+    with pytest.raises(InputError, match="its training cases are not those that the run was begun with"):
+        resumed(cfg)
+
+
+def test_other_surroundings_are_told(slices_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cfg = killed(slices_folder)
+    record = Path(cfg.paths.run) / "origin.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"torch": "1.0"}))
+    resumed(cfg)
+    assert f"not the same bits: torch 1.0 -> {torch.__version__}" in caplog.text
+
+
+def test_a_configuration_of_a_stranger_is_not_trusted(slices_folder: Path) -> None:
+    cfg = killed(slices_folder)
+    saved = Path(cfg.paths.run) / "config.yaml"
+    text = saved.read_text()
+    saved.write_text(text.replace("_target_: torch.optim.SGD", "_target_: os.system"))
+    with pytest.raises(InputError, match=r"'os\.system' may not be named"):
+        resumed(cfg)
+    saved.write_text(text + "evil: !!python/object/apply:os.system [touch unpickled]\n")
+    with pytest.raises(InputError, match="damaged"):
+        resumed(cfg)
+    assert not Path("unpickled").exists()
+    shutil.rmtree(cfg.paths.run)
