@@ -21,6 +21,7 @@ class Comparison:
         groups: The runs, put together.
         baseline: The group that the others are held against.
         figure: The figure that counts, a key of ``PAIRED``.
+        part: The cases that count: ``test`` where every finished run was measured on test cases, else ``val``.
         gains: Of every other group, for every key of ``PAIRED``.
         notes: What must be known to read it right, such as runs that are unfinished.
     """
@@ -29,6 +30,7 @@ class Comparison:
     groups: list[Group]
     baseline: Group
     figure: str
+    part: str
     gains: dict[str, list[Gain]]
     notes: list[str]
 
@@ -54,8 +56,10 @@ def compare(
     groups = group_runs(runs, group_by)
     against = choose_baseline(groups, baseline)
     counts = figure or monitored(runs)
-    gains = {name: gains_over(groups, against, name) for name in PAIRED}
-    return Comparison(runs, groups, against, counts, gains, [*gaps_in(directories), *notes_on(runs, groups)])
+    done = [run.results["figures"] for run in runs if run.results]
+    part = "test" if done and all("last_test" in figures for figures in done) else "val"
+    gains = {name: gains_over(groups, against, name, part) for name in PAIRED}
+    return Comparison(runs, groups, against, counts, part, gains, [*gaps_in(directories), *notes_on(runs, groups)])
 
 
 def choose_baseline(groups: Sequence[Group], name: str | None) -> Group:

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 
 from reports.comparison_classes import ClassTable
 from reports.comparison_keys import Group
-from reports.comparison_runs import Run
+from reports.comparison_runs import Run, evaluated
 from reports.comparison_statistics import Gain, common_curves, mean_curve
 from reports.wording import plain
 
@@ -89,14 +89,14 @@ def class_chart(table: ClassTable) -> Figure:
     return _plain(figure, height=120 + 22 * len(table.classes))
 
 
-def cost_chart(groups: Sequence[Group], figure_name: str) -> Figure:
+def cost_chart(groups: Sequence[Group], figure_name: str, part: str) -> Figure:
     """Draw what every finished run reached against how long it took."""
     figure = go.Figure()
     for series, group in enumerate(groups):
         runs = group.finished
         figure.add_scatter(
             x=[(run.results or {})["wall_seconds"] / 60 for run in runs],
-            y=[run.figure("last", figure_name) for run in runs],
+            y=[run.figure(evaluated("last", part), figure_name) for run in runs],
             text=[f"seed {run.seed}" for run in runs], hovertemplate="%{text}: %{y:.4f} after %{x:.1f} min",
             mode="markers", marker={"size": 11, "symbol": series // COLOURS}, name=wrapped(group.label),
             meta={"series": series},

@@ -54,12 +54,13 @@ def write_comparison_page(comparison: Comparison, output: Path) -> Path:
         "curves": charts.curve_charts(comparison.groups),
         "gains": {CURVES[f"val/{name}"]: figure for name, figure in gains.items() if figure["data"]},
         "classes": {name: charts.class_chart(table) for name, table in class_tables(comparison.groups).items()},
-        "cost": {"": charts.cost_chart(comparison.groups, comparison.figure)},
+        "cost": {"": charts.cost_chart(comparison.groups, comparison.figure, comparison.part)},
     }
     sections = [*_results(comparison, parts), *_classes(comparison, parts), *_again(comparison)]
     groups, runs = len(comparison.groups), len(comparison.runs)
     keys = ", ".join(comparison.groups[0].keys) or "nothing: they differ in the seed alone"
-    subtitle = f"{runs} runs in {groups} groups by {keys}; baseline: {comparison.baseline.label}"
+    cases = "test cases" if comparison.part == "test" else "validation cases"
+    subtitle = f"{runs} runs in {groups} groups by {keys}; baseline: {comparison.baseline.label}; {cases}"
     return document.write_document(output, "Comparison of runs", subtitle, sections, _head(comparison, parts))
 
 
@@ -67,6 +68,7 @@ def embedded(comparison: Comparison, parts: Mapping[str, Mapping[str, Figure]]) 
     """Return everything that the page knows, in full precision, as plain values; null where nothing was counted."""
     return {
         "figure": comparison.figure,
+        "part": comparison.part,
         "baseline": comparison.baseline.label,
         "groups": [{"label": g.label, "keys": g.keys, "runs": [run.name for run in g.runs]} for g in comparison.groups],
         "runs": [
@@ -127,7 +129,7 @@ def _results(comparison: Comparison, parts: Mapping[str, Mapping[str, Figure]]) 
 
 
 def _figures(comparison: Comparison) -> str:
-    ranked, body = tables.ranked(comparison.groups, comparison.figure), ""
+    ranked, body = tables.ranked(comparison), ""
     for checkpoint in tables.checkpoints_of(comparison.runs):
         names = tables.figure_names(comparison.runs, checkpoint)
         head = ["group", "runs", *(tables.TITLES[name] for name in names)]

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from partial_labels.errors import InputError
-from reports.comparison_files import check_numbers, read_config, read_json, read_table
+from reports.comparison_files import REMEDY, check_numbers, read_config, read_json, read_table
 from reports.curves import Curve, read_curves
+
+RESULTS = ("figures", "overrides", "stages", "steps", "cpu_seconds", "wall_seconds")
+"""What is read of ``results.json``."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,11 @@ class Run:
         )
 
 
+def evaluated(which: str, part: str) -> str:
+    """Return under which name a run keeps what it measured of its ``last`` or ``best`` checkpoint on a part."""
+    return which if part == "val" else f"{which}_{part}"
+
+
 def read_runs(directories: Iterable[str | Path]) -> list[Run]:
     """Read the runs that lie in the directories or below them, each once, in the order of their names.
 
@@ -158,6 +166,9 @@ def read_run(path: Path, name: str) -> Run:
     config, metrics = read_config(path / "config.yaml"), path / "metrics.csv"
     check_numbers(metrics)
     results = read_json(path / "results.json") if (path / "results.json").is_file() else None
+    missing = [key for key in RESULTS if results is not None and key not in results]
+    if missing:
+        raise InputError(f"{path / 'results.json'}: has no {missing[0]}; {REMEDY}")
     return Run(path, name, config, results, read_curves(metrics) if metrics.is_file() else {})
 
 

@@ -15,6 +15,7 @@ tr > :last-child { padding-right: 0; }
 tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 10.5rem; }
 .says td:last-child { white-space: normal; min-width: 14rem; }
 .says tr > :last-child, .lefts td, .lefts th { text-align: left; }
+.lefts thead th { white-space: normal; min-width: 6rem; }
 .lefts td { white-space: normal; min-width: 6rem; overflow-wrap: anywhere; vertical-align: top; }
 details { margin-top: .5rem; }
 pre.commands { white-space: pre-wrap; overflow-wrap: anywhere; }

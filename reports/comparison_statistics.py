@@ -16,7 +16,7 @@ from metrics.means import Floats, Ints
 from metrics.paired import CellSums, Difference, paired_gain
 from reports.comparison_files import read_table
 from reports.comparison_keys import Group
-from reports.comparison_runs import Run
+from reports.comparison_runs import Run, evaluated
 from reports.curves import Curve
 
 PAIRED = {"dice": "cases.csv", "dice_volume": "volumes.csv"}
@@ -102,7 +102,7 @@ def mean_curve(curves: Sequence[Curve]) -> tuple[Floats, Floats, Floats]:
     return np.array(epochs), np.array([statistics.fmean(column) for column in values.T]), deviation
 
 
-def gains_over(groups: Sequence[Group], baseline: Group, figure: str) -> list[Gain]:
+def gains_over(groups: Sequence[Group], baseline: Group, figure: str, part: str = "val") -> list[Gain]:
     """Return how much better the last checkpoints of each other group are than the baseline's.
 
     Patients are drawn with all their cases, and the same ones for every run; so a difference that hangs on few of them
@@ -112,31 +112,33 @@ def gains_over(groups: Sequence[Group], baseline: Group, figure: str) -> list[Ga
         groups: The groups.
         baseline: The one of them to compare with.
         figure: A key of ``PAIRED``.
+        part: Whose cases: ``val`` or ``test``.
     """
-    cells = {run.path: read_cells(run, figure) for group in groups for run in group.finished}
-    return [gain_over(group, baseline, figure, cells) for group in groups if group is not baseline]
+    cells = {run.path: read_cells(run, figure, part) for group in groups for run in group.finished}
+    return [gain_over(group, baseline, figure, part, cells) for group in groups if group is not baseline]
 
 
-def gain_over(group: Group, baseline: Group, figure: str, cells: Mapping[Path, Cells]) -> Gain:
+def gain_over(group: Group, baseline: Group, figure: str, part: str, cells: Mapping[Path, Cells]) -> Gain:
     """Compare one group with the baseline, or say why that cannot be done."""
     sides = group.finished, baseline.finished
     runs = [*sides[0], *sides[1]]
     lacking = next((one.label for one in (group, baseline) if not one.finished), None)
     bare = next((run.name for run in runs if not len(cells[run.path].dice)), None)
     if lacking or bare:
-        reason = f"{lacking} has no finished run" if lacking else f"{bare} has no evaluation/last/{PAIRED[figure]}"
+        table = f"evaluation/{evaluated('last', part)}/{PAIRED[figure]}"
+        reason = f"{lacking} has no finished run" if lacking else f"{bare} has no {table}"
         return Gain(group.label, None, None, 0, f"not compared: {reason}")
     if len({run.data for run in runs}) > 1:
         return Gain(group.label, None, None, 0, "not compared: other data, or another split")
     classes = 1 + max(int(cells[run.path].class_id.max()) for run in runs)
     ours, theirs = ([cells[run.path].sums(classes) for run in side] for side in sides)
     difference = paired_gain(ours, theirs)
-    seeds = seed_interval(*(figure_of(one, "last", figure) for one in (group, baseline)))
+    seeds = seed_interval(*(figure_of(one, evaluated("last", part), figure) for one in (group, baseline)))
     units = cells[runs[0].path].units
     return Gain(group.label, difference, seeds, units, verdict(difference, seeds, units))
 
 
-def read_cells(run: Run, figure: str) -> Cells:
+def read_cells(run: Run, figure: str, part: str = "val") -> Cells:
     """Read the Dice of every case, or volume, and class that an evaluation counted, with the patient of each.
 
     Volumes are numbered in the order in which the case table names them.
@@ -144,9 +146,9 @@ def read_cells(run: Run, figure: str) -> Cells:
     patients: dict[str, str] = {}
     for row in run.split:
         patients.setdefault(row["volume"], row["group"])
-    units = sorted({row["group"] for row in run.split if row["part"] == "val"})
+    units = sorted({row["group"] for row in run.split if row["part"] == part})
     place = [units.index(group) if group in units else -1 for group in patients.values()]
-    path = run.path / "evaluation" / "last" / PAIRED[figure]
+    path = run.path / "evaluation" / evaluated("last", part) / PAIRED[figure]
     rows = read_table(path, ("volume", "class_id", "dice")) if place else []
     whole = [row for row in rows if row["dice"] != "nan"]
     patient = np.array([place[int(row["volume"])] for row in whole], dtype=np.int64)

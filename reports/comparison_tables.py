@@ -12,7 +12,7 @@ from rich.text import Text
 
 from reports.comparison import Comparison
 from reports.comparison_keys import ABSENT, Group, differing_keys
-from reports.comparison_runs import Run
+from reports.comparison_runs import Run, evaluated
 from reports.comparison_statistics import Gain, Mean, figure_of
 from reports.results_table import FIGURES, spread
 
@@ -39,8 +39,9 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     for title in ("runs", "last", "best"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("gain (95 % over patients)", justify="right", no_wrap=True)
-    for group in ranked(comparison.groups, name):
-        cells = [group.label, runs_text(group), *(spread_of(figure_of(group, at, name)) for at in ("last", "best"))]
+    for group in ranked(comparison):
+        figures = [figure_of(group, evaluated(which, comparison.part), name) for which in ("last", "best")]
+        cells = [group.label, runs_text(group), *map(spread_of, figures)]
         table.add_row(*map(Text, [*cells, "baseline" if group is base else gain_text(gains[group.label])]))
     console.print(table)
     for gain in comparison.gains[name]:
@@ -52,7 +53,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 def short_rows(comparison: Comparison) -> Rows:
     """Return a row a group, the best first: runs, last figure, gain over the baseline, and what may be said of it."""
     gains = {gain.group: gain for gain in comparison.gains[comparison.figure]}
-    rows = figure_rows(ranked(comparison.groups, comparison.figure), "last", [comparison.figure])
+    rows = figure_rows(ranked(comparison), evaluated("last", comparison.part), [comparison.figure])
     said = {label: [gain_text(gain).partition(" ")[0], gain.verdict] for label, gain in gains.items()}
     return [[*row, *said.get(row[0], ["", "the baseline"])] for row in rows]
 
@@ -147,18 +148,19 @@ def run_rows(comparison: Comparison) -> Rows:
     group_of = {run.path: group.label for group in comparison.groups for run in group.runs}
     return [
         [run.name, group_of[run.path], str(run.seed), run.state,
-         *(spread([run.figure(at, name)]) for at in ("last", "best"))] for run in comparison.runs
+         *(spread([run.figure(evaluated(which, comparison.part), name)]) for which in ("last", "best"))]
+        for run in comparison.runs
     ]  # fmt: skip
 
 
-def ranked(groups: Sequence[Group], name: str) -> list[Group]:
-    """Return the groups, the highest last figure first, those without one at the end."""
+def ranked(comparison: Comparison) -> list[Group]:
+    """Return the groups, the highest figure of the last checkpoint first, those without one at the end."""
 
     def key(group: Group) -> float:
-        value = figure_of(group, "last", name).mean
+        value = figure_of(group, evaluated("last", comparison.part), comparison.figure).mean
         return math.inf if math.isnan(value) else -value
 
-    return sorted(groups, key=key)
+    return sorted(comparison.groups, key=key)
 
 
 def runs_text(group: Group) -> str:

@@ -14,7 +14,9 @@ PATIENTS, VOLUMES, SLICES = 5, 2, 3
 EPOCHS = 6
 
 
-def write_run(folder, ssl="supervised", seed=0, gain=0.0, finished=True, store="toy-0123", changes=None, command=None):
+def write_run(
+    folder, ssl="supervised", seed=0, gain=0.0, finished=True, test=False, store="toy-0123", changes=None, command=None
+):
     """Write a run whose Dice is about 0.5 + gain; ``brain`` is shown by no slice, and ``spleen`` never found."""
     folder.mkdir(parents=True)
     config = {
@@ -40,8 +42,9 @@ def write_run(folder, ssl="supervised", seed=0, gain=0.0, finished=True, store="
     rng = np.random.default_rng([seed, len(ssl), round(1000 * (1 + gain))])
     write_metrics(folder / "metrics.csv", rng, 0.5 + gain, EPOCHS if finished else EPOCHS // 2, ssl)
     if finished:
-        write_split(folder / "split.csv")
-        figures = {name: write_evaluation(folder / "evaluation" / name, rng, 0.5 + gain) for name in ("last", "best")}
+        write_split(folder / "split.csv", ("val", "test") if test else ("val",))
+        names = ("last", "best", "last_test", "best_test")[: 4 if test else 2]
+        figures = {name: write_evaluation(folder / "evaluation" / name, rng, 0.5 + gain) for name in names}
         (folder / "results.json").write_text(json.dumps(results_of(ssl, seed, figures, store)))
     return folder
 
@@ -78,14 +81,14 @@ def write_metrics(path, rng, level, epochs, ssl):
                 writer.writerow({"step": step, "pseudo/coverage": 0.75, "pseudo/precision": rng.random()})
 
 
-def write_split(path):
+def write_split(path, parts):
+    """Write one training case, and the cases of each part; the volumes of an evaluation are numbered from 1."""
     rows = [("train_a", "a", "a0", 0, "train", "labeled", "")]
     rows += [
-        (f"p{p}v{v}s{s}", f"p{p}", f"p{p}v{v}", 1 + p, "val", "", "")
-        for p in range(PATIENTS) for v in range(VOLUMES) for s in range(SLICES)
+        (f"{part}{p}v{v}s{s}", f"{part}{p}", f"{part}{p}v{v}", 1 + p, part, "", "")
+        for part in parts for p in range(PATIENTS) for v in range(VOLUMES) for s in range(SLICES)
     ]  # fmt: skip
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([("name", "group", "volume", "cluster", "part", "labels", "crossing"), *rows])
+    write_csv(path, ("name", "group", "volume", "cluster", "part", "labels", "crossing"), rows)
 
 
 def write_evaluation(folder, rng, level):
@@ -95,11 +98,12 @@ def write_evaluation(folder, rng, level):
     cases = np.concatenate([cases, np.zeros_like(cases)], axis=1)
     cases[::4, 0] = np.nan
     volumes = np.nan_to_num(cases).reshape(-1, SLICES, 2).mean(axis=1)
-    number = 1 + np.arange(len(cases)) // SLICES
+    first = 1 + len(cases) * folder.name.endswith("_test")
+    number = 1 + np.arange(first - 1, first - 1 + len(cases)) // SLICES
     cells = [(i, k) for i in range(len(cases)) for k in (0, 1) if not np.isnan(cases[i, k])]
-    rows = [(1 + i, number[i], k + 1, cases[i, k]) for i, k in cells]
+    rows = [(first + i, number[i], k + 1, cases[i, k]) for i, k in cells]
     write_csv(folder / "cases.csv", ("case_id", "volume", "class_id", "dice"), rows)
-    rows = [(1 + v, k + 1, volumes[v, k], "nan") for v in range(len(volumes)) for k in (0, 1)]
+    rows = [(number[0] + v, k + 1, volumes[v, k], "nan") for v in range(len(volumes)) for k in (0, 1)]
     write_csv(folder / "volumes.csv", ("volume", "class_id", "dice", "dice_truth"), rows)
     dice, by_volume = mean_over_cases(cases), mean_over_cases(volumes)
     rows = [

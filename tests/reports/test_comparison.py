@@ -19,7 +19,7 @@ from reports.comparison_tables import (
     pseudo_rows,
     run_rows,
 )
-from tests.finished_runs import write_run
+from tests.finished_runs import PATIENTS, write_run
 
 
 @pytest.fixture
@@ -71,6 +71,18 @@ def test_what_the_runs_monitored_counts_unless_something_else_is_asked(tmp_path)
     run = write_run(tmp_path / "a", changes={"monitor": "val/dice_volume"})
     assert compare([run]).figure == "dice_volume" and compare([run], figure="dice").figure == "dice"
     assert compare([run, write_run(tmp_path / "b", seed=1)]).figure == "dice"
+
+
+def test_test_cases_count_where_every_run_has_them(tmp_path):
+    paths = [write_run(tmp_path / "a", test=True), write_run(tmp_path / "b", "mean_teacher", gain=0.2, test=True)]
+    comparison = compare(paths)
+    means = [group.runs[0].figure("last_test", "dice") for group in comparison.groups]
+    assert comparison.part == "test" and comparison.gains["dice"][0].units == PATIENTS
+    assert comparison.gains["dice"][0].over_cases.mean == pytest.approx(means[1] - means[0], abs=1e-12)
+    assert f"{means[1]:.3f}" in printed(comparison).splitlines()[1]
+    paths.append(write_run(tmp_path / "c", "teacher_student"))
+    assert compare(paths).part == "val"
+    assert compare([write_run(tmp_path / "d", finished=False)]).part == "val"
 
 
 def test_what_one_would_not_notice_is_said(tmp_path):

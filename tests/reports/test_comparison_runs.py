@@ -103,7 +103,7 @@ def test_runs_are_of_the_same_data_where_source_cases_and_truth_agree(tmp_path):
     first, same, *different = read_runs([write_run(tmp_path / str(i), **one) for i, one in enumerate(others)])
     assert first.data == same.data and all(run.data != first.data for run in different)
     for file, old, new in (
-        ("split.csv", "p0v0s0,p0", "p0v0s9,p0"),
+        ("split.csv", "val0v0s0,val0", "val0v0s9,val0"),
         ("evaluation/last/classes.csv", ",30,0,0,0", ",29,1,0,0"),
     ):
         path = same.path / file

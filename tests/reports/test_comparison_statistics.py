@@ -47,7 +47,7 @@ def test_cases_are_added_up_by_patient_as_an_obvious_loop_does(tmp_path):
     total, number = np.zeros((PATIENTS, 3)), np.zeros((PATIENTS, 3))
     for line in (group.runs[0].path / "evaluation/last/cases.csv").read_text().splitlines()[1:]:
         case, _, class_id, dice = line.split(",")
-        patient = int(group.runs[0].split[int(case)]["group"].removeprefix("p"))
+        patient = int(group.runs[0].split[int(case)]["group"].removeprefix("val"))
         total[patient, int(class_id)] += float(dice)
         number[patient, int(class_id)] += 1
     np.testing.assert_allclose(sums.total, total)
