@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from conf.schema import register
 from runs.instantiate import build
+from runs.loggers import build_loggers, name_runs
 from runs.stages import build_module, build_trainer, seed_everything
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -50,7 +51,10 @@ def composed(folder: Path, *overrides: str) -> DictConfig:
     register()
     GlobalHydra.instance().clear()
     paths = (f"paths.run={folder}/run", f"paths.cache={folder}/cache")
-    quiet = ("data=phantom", "trainer.progress_bar=false", "logger=csv")
+    given = {one.partition("=")[0] for one in overrides}
+    quiet = (
+        one for one in ("data=phantom", "trainer.progress_bar=false", "logger=csv") if one.split("=")[0] not in given
+    )
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", overrides=[*quiet, *paths, *overrides])
 
@@ -64,6 +68,6 @@ def built(cfg: DictConfig) -> Parts:
     data.begin_stage(list(stage.streams))
     seed_everything(cfg.seed)
     module = build_module(cfg, stage, data)
-    loggers: list[Any] = [build(node) for node in cfg.logger.values()]
-    trainer = build_trainer(cfg, stage, cfg.trainer.max_epochs, Path(cfg.paths.run), loggers, [])[0]
+    name_runs(cfg)
+    trainer = build_trainer(cfg, stage, cfg.trainer.max_epochs, Path(cfg.paths.run), build_loggers(cfg), [])[0]
     return Parts(cfg, data, module, trainer)

@@ -221,6 +221,7 @@ class Objective:
         run_dir = self.folder / "trials" / f"{trial.number:04d}"
         chosen = [override(key, suggest_value(trial, key, one)) for key, one in self.space.items()]
         trial.set_user_attr("overrides", chosen)
+        trial.set_user_attr("validations", 0)  # one that is run again has those of the killed one
         log.info("trial %d: %s", trial.number, " ".join(chosen))
         try:
             value = self.train(trial, [*self.typed, *chosen], run_dir)
