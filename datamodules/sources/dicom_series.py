@@ -25,7 +25,7 @@ GAP = 0.1
 
 
 def is_dicom(path: Path) -> bool:
-    """Tell by its first bytes whether a file is DICOM."""
+    """Tell by its first bytes whether a file is DICOM; one without the standard's preamble is not seen as such."""
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM" and path.name != "DICOMDIR"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from datamodules.sources.frame import RADIOLOGICAL, Frame
 from partial_labels.errors import InputError
 
+logger = logging.getLogger(__name__)
 Array = NDArray[Any]
 ENDINGS = (".nii.gz", ".nii")
 
@@ -58,10 +61,18 @@ def read_nifti(path: Path, orientation: str = RADIOLOGICAL) -> tuple[Array, Fram
     if array.ndim < 3 or array.size != np.prod(array.shape[:3]) or array.size == 0:
         raise InputError(f"{path}: {array.ndim} dimensions {array.shape}; split it into volumes of three dimensions")
     shape = (array.shape[0], array.shape[1], array.shape[2])
+    if image.header.get("sform_code", 1) == image.header.get("qform_code", 1) == 0:
+        warn_of_guess(path.parent)
     try:
         return array.reshape(shape), Frame(shape, np.asarray(image.affine, dtype=np.float64), orientation)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+@cache
+def warn_of_guess(folder: Path) -> None:
+    """Say once for a folder that left and right are a guess in it."""
+    logger.warning("%s: files without an orientation in their header; left and right are guessed", folder)
 
 
 def write_nifti(path: Path, array: Array, affine: NDArray[np.float64], like: Path | None = None) -> None:

@@ -63,8 +63,8 @@ def read_nnunet_json(path: Path) -> NnunetJson:
     ordered = sorted(labels.items(), key=lambda item: min(item[1]))
     ids = {index: number for number, (_, members) in enumerate(ordered, start=1) for index in members}
     ids |= dict.fromkeys(ignored, IGNORE)
-    if not ordered or 0 in ids:
-        raise InputError(f"{path}: its labels leave no class, or give the background's 0 to one; write {WANTED}")
+    if not ordered or not 0 < min(ids) <= max(ids) < 256:
+        raise InputError(f"{path}: its labels leave no class, or have an id outside 1 to 255; write {WANTED}")
     return NnunetJson(tuple(name for name, _ in ordered), ids, len(channels), announced)
 
 

@@ -68,15 +68,19 @@ class LabelMap(VolumeLabel):
             InputError: If the file lies on another grid than the image, or holds what is no id of the table.
         """
         array = read_on(self.path, volume)
-        if array.dtype.kind == "f" and not (array == np.rint(array)).all():
-            raise InputError(f"{self.path}: voxels that are no whole numbers; a label map holds ids")
-        found = np.unique(array).astype(np.int64)
-        unknown = [int(index) for index in found if index and int(index) not in self.ids]
+        with np.errstate(invalid="ignore"):
+            ids = array.astype(np.uint8)
+        wrong = ids != array
+        if wrong.any():
+            value = array[wrong][0]
+            raise InputError(f"{self.path}: a voxel of value {value}; a label map holds whole numbers from 0 to 255")
+        lut, known = np.zeros(256, dtype=np.uint8), {0: 0, **self.ids}
+        lut[list(known)] = list(known.values())
+        unknown = [index for index in np.flatnonzero(np.bincount(ids.ravel(), minlength=256)) if index not in known]
         if unknown:
-            known = ", ".join(map(str, sorted(self.ids)))
-            raise InputError(f"{self.path}: id {unknown[0]} is not in the class table ({known}); mend either")
-        names = np.array([self.ids.get(int(index), 0) for index in found], dtype=np.uint8)
-        return names[np.searchsorted(found, array)]
+            table = ", ".join(map(str, sorted(self.ids)))
+            raise InputError(f"{self.path}: id {unknown[0]} is not in the class table ({table}); mend either")
+        return lut[ids]
 
 
 @final

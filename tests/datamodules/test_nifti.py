@@ -196,6 +196,10 @@ def spoil(root, how):
         write(label, np.where(drawn(0) == 3, 9, 0).astype(np.uint8), spacing=(0.7, 0.9, 3.0))
     elif how == "fraction":
         write(label, drawn(0) / np.float32(2), spacing=(0.7, 0.9, 3.0))
+    elif how == "range":
+        write(label, np.where(drawn(0) == 3, 300, 0).astype(np.int16), spacing=(0.7, 0.9, 3.0))
+    elif how == "no number":
+        write(label, np.where(drawn(0) == 3, np.nan, 0).astype(np.float32), spacing=(0.7, 0.9, 3.0))
     elif how == "4D":
         write(root / "images" / "c0.nii.gz", np.zeros((*SHAPE, 2), np.uint8), np.eye(4))
     elif how == "affine":
@@ -210,7 +214,9 @@ def spoil(root, how):
         ("shape", r"c0\.nii\.gz: 4 x 5 x 5 voxels .* but .*c0\.nii\.gz has 4 x 5 x 6"),
         ("place", r"labels/c0\.nii\.gz: its affine places it elsewhere than .*images/c0\.nii\.gz"),
         ("id", r"labels/c0\.nii\.gz: id 9 is not in the class table \(1, 2, 3\)"),
-        ("fraction", r"labels/c0\.nii\.gz: voxels that are no whole numbers"),
+        ("fraction", r"labels/c0\.nii\.gz: a voxel of value [01]\.5; a label map holds whole numbers"),
+        ("range", r"labels/c0\.nii\.gz: a voxel of value 300; "),
+        ("no number", r"labels/c0\.nii\.gz: a voxel of value nan; "),
         ("4D", r"images/c0\.nii\.gz: 4 dimensions"),
         ("affine", r"images/c0\.nii\.gz: the affine .* has no inverse"),
     ],

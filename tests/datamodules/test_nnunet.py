@@ -114,7 +114,8 @@ def test_test_images_train_unlabeled_or_are_the_test_part(root, tmp_path):
         ({"file_ending": ".mha"}, r"file_ending '\.mha'; convert"),
         ({"labels": {"background": 1, "liver": 0}}, "the background is not 0"),
         ({"labels": {"background": 0}}, "leave no class"),
-        ({"labels": {"background": 0, "liver": 0}}, "leave no class, or give the background's 0"),
+        ({"labels": {"background": 0, "liver": 0}}, "leave no class, or have an id outside 1 to 255"),
+        ({"labels": {"background": 0, "liver": 256}}, "an id outside 1 to 255"),
         (
             {"labels": {"background": 0, "whole": [1, 2], "core": [2, 3]}},
             "'whole' and 'core' share the id 2, so a pixel",

@@ -130,6 +130,14 @@ def test_a_prediction_keeps_the_header_of_its_source(tmp_path, by):
     assert np.array_equal(np.asarray(after.dataobj), array > 0)
 
 
+def test_a_header_without_orientation_is_reported_once(tmp_path, caplog):
+    for name in ("a.nii", "b.nii"):
+        image = nibabel.Nifti1Image(VOXELS, None)
+        image.to_filename(tmp_path / name)
+        VolumeReader().read(tmp_path / name)
+    assert caplog.messages == [f"{tmp_path}: files without an orientation in their header; left and right are guessed"]
+
+
 def test_a_series_is_the_volume_it_was_written_from(tmp_path):
     folder = write_series(tmp_path / "series", VOXELS, (0.7, 0.8, 2.5), slope=2, intercept=-1000)
     volume = VolumeReader().read(folder)
