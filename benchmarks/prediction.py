@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         cost = compare(root, options)
-        labels = [root / "out0" / "labels" / f"{number % options.slices}.png" for number in range(SUBMITTED)]
+        labels = [root / f"{number}.png" for number in range(SUBMITTED)]
+        for number, path in enumerate(labels):
+            shutil.copy(root / "out0" / "labels" / f"{number % options.slices}.png", path)
         watch = Stopwatch()
         watch.time(lambda: write_submission(root / "submission.csv", labels, CLASSES))
     print(f"{options.slices} slices of {options.size} x {options.size}, U-Net of width {options.width}")

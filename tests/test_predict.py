@@ -133,6 +133,20 @@ def test_a_volume_is_predicted_on_its_own_grid(run, volume, small_store, tmp_pat
     assert (decoded.reshape(before.shape) != np.asarray(after.dataobj)).mean() < 0.02
 
 
+def test_volumes_are_read_as_in_training(run, volume, tmp_path):
+    trained_on = ("data=nifti", "data.source.reader.window=[0,300]", "data.source.reader.orientation=RAS")
+    untrained(tmp_path / "v.ckpt", *trained_on, "data.fit=spacing", "data.spacing_mm=2.0")
+    write(tmp_path / "ct.nii.gz", volume.astype(np.float32), spacing=(1.0, 1.5, 5.0))
+    assert run("input=ct.nii.gz", "checkpoint=v.ckpt", "overlays=true", "probabilities=true")[0] == 0
+    told = ("reader=volume", "reader.window=[0,300]", "reader.orientation=RAS", "probabilities=true")
+    assert run("input=ct.nii.gz", "checkpoint=v.ckpt", "output=told", *told)[0] == 0
+    maps = [nibabel.load(tmp_path / place / "labels/ct.nii.gz") for place in ("out", "told")]
+    assert all(one.shape == volume.shape for one in maps)
+    assert np.array_equal(*(np.asarray(one.dataobj) for one in maps))
+    probs = np.load(tmp_path / "out/probabilities/ct.npy").astype(np.float32)
+    assert np.ptp(probs[1]) > 0.1 and np.array_equal(probs, np.load(tmp_path / "told/probabilities/ct.npy"))
+
+
 def test_a_series_and_a_folder_of_cases_are_found(run, volume, tmp_path):
     write_series(tmp_path / "all/one", volume.astype(np.int16))
     write(tmp_path / "all/two/ct.nii.gz", volume)
