@@ -117,9 +117,13 @@ class Run:
             return "finished"
         epochs = max((float(at[-1]) for at, _ in self.curves.values() if len(at)), default=0.0)
         whole = self.config.get("trainer", {}).get("max_epochs", "?")
-        return (
-            f"{'running' if is_locked(self.path / 'checkpoints') else 'stopped'} after {epochs:.0f} of {whole} epochs"
-        )
+        after = f"after {epochs:.0f} of {whole} epochs"
+        if is_locked(self.path / "checkpoints"):
+            return f"running {after}"
+        note = self.path / "failure.txt"
+        if note.is_file():
+            return f"failed {after}: {note.read_text(encoding='utf-8', errors='replace').strip()}"
+        return f"stopped {after}"
 
 
 def evaluated(which: str, part: str) -> str:

@@ -35,6 +35,8 @@ from runs.targets import parameters, resolve, suggest
 Main = Callable[[DictConfig], float | None]
 EXPECTED = (InputError, OmegaConfBaseException, OSError)
 """What the user can mend: shown in one line."""
+FAILURE = "failure.txt"
+"""Says in the directory of a run why it failed."""
 LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")
 """Hydra's launchers that are installed on their own."""
 
@@ -121,9 +123,11 @@ def _run_job(main: Main, cfg: DictConfig) -> float | None:
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
         with _all_or_nothing(), isolated() if sweep else nullcontext():
-            return main(cfg)
+            result = main(cfg)
     except Exception as error:
         expected = isinstance(error, EXPECTED) and not _debug()
+        reason = explain(error) if isinstance(error, EXPECTED) else f"{type(error).__name__}: {_first_line(error)}"
+        _note_failure(reason)
         if not sweep and not expected:
             raise
         job = f" in job {HydraConfig.get().job.num} ({HydraConfig.get().job.override_dirname})" if sweep else ""
@@ -133,8 +137,18 @@ def _run_job(main: Main, cfg: DictConfig) -> float | None:
             traceback.print_exc()
         if not sweep:
             sys.exit(1)
-        reason = explain(error) if expected else f"{type(error).__name__}: {_first_line(error)}"
         raise JobFailedError(reason) from error
+    _note_failure(None)
+    return result
+
+
+def _note_failure(reason: str | None) -> None:
+    """Write into the directory of a run that had begun why it failed; one that came to its end later loses the note."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if reason is None:
+        (folder / FAILURE).unlink(missing_ok=True)
+    elif (folder / "config.yaml").is_file() and folder != Path.cwd():
+        (folder / FAILURE).write_text(reason + "\n", encoding="utf-8")
 
 
 def _explain_composition(text: str) -> str:

@@ -52,6 +52,8 @@ def test_a_run_at_work_is_told_from_one_that_stopped(tmp_path):
     assert run.state == "stopped after 3 of 6 epochs"
     (run.path / "checkpoints").mkdir()
     assert run.state == "stopped after 3 of 6 epochs"
+    (run.path / "failure.txt").write_text("a weight is not finite\n")
+    assert run.state == "failed after 3 of 6 epochs: a weight is not finite"
     handle = os.open(run.path / "checkpoints", os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)  # as train.py holds it
     assert run.state == "running after 3 of 6 epochs"

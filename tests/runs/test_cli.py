@@ -12,9 +12,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 APP = """
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 
 from partial_labels.errors import InputError
 from runs.cli import run_cli
@@ -35,6 +37,10 @@ def main(cfg):
         raise RuntimeError("a bug")
     if cfg.seed == 4:
         raise KeyboardInterrupt
+    if cfg.seed >= 5:
+        Path(HydraConfig.get().runtime.output_dir, "config.yaml").write_text("a: 1")
+        if cfg.seed > 5:
+            raise {6: InputError, 7: RuntimeError}[cfg.seed]("it broke")
     print("ran", cfg.seed)
 
 
@@ -112,6 +118,16 @@ def test_a_failed_run_takes_nothing_away(app: Path) -> None:
     assert app.exists()
     run(app, "seed=0", "hydra.run.dir=done")
     assert (app.parent / "done" / "app.log").exists()
+
+
+def test_a_run_that_had_begun_keeps_why_it_failed_until_it_comes_to_its_end(app: Path) -> None:
+    note = app.parent / "begun" / "failure.txt"
+    run(app, "seed=6", "hydra.run.dir=begun")
+    assert note.read_text() == "it broke\n"
+    run(app, "seed=7", "hydra.run.dir=begun")
+    assert note.read_text() == "RuntimeError: it broke\n"
+    run(app, "seed=5", "hydra.run.dir=begun")
+    assert not note.exists()
 
 
 def test_an_interrupt_is_no_error(app: Path) -> None:
