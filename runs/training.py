@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from conf.schema import TrainConfig
 from partial_labels.errors import InputError, Interrupted
+from runs import batch_size
 from runs.evaluation import evaluate
 from runs.fitted_stage import FittedStage
 from runs.instantiate import build, check, check_extra_keys
@@ -44,10 +45,11 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         InputError: If anything that the user gave is wrong.
     """
     check_extra_keys(cfg, TrainConfig)
+    auto = batch_size.set_aside(cfg)
     check(cfg, given=GIVEN)
     refuse_sweep(cfg.trainer.get("devices", 1))
     if not leads():
-        follow(cfg)
+        follow(cfg, auto)
     run_dir, resumed = Path(cfg.paths.run), cfg.resume is not None
     if resumed and (run_dir / "results.json").exists():
         log.warning("%s: the run is finished, there is nothing to resume", run_dir)
@@ -55,6 +57,8 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         return found
     with claimed(run_dir, resumed), continuable(run_dir):
         seed_everything(cfg.seed)
+        if auto:
+            batch_size.settle(cfg)
         data = build(cfg.data)
         data.setup()
         rehearse(cfg, data, run_dir)
@@ -70,9 +74,11 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     return results
 
 
-def follow(cfg: DictConfig) -> NoReturn:
+def follow(cfg: DictConfig, auto: bool) -> NoReturn:
     """Fit the stages beside the first process, which writes the run, and end."""
     run_dir = Path(cfg.paths.run)
+    if auto:
+        batch_size.adopt(cfg, run_dir)
     data = build(cfg.data)
     data.setup()
     fit_stages(cfg, data, run_dir, build_loggers(cfg), place_found(cfg, run_dir))

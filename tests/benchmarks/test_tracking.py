@@ -6,7 +6,12 @@ from benchmarks import tracking
 from benchmarks.__main__ import main
 
 SMALL = (
-    *("data.image_size=32", "data.source.structures=[aorta,liver,vertebrae_thoracic]", "data.source.num_slices=120", "data.batch_size=4"),
+    *(
+        "data.image_size=32",
+        "data.source.structures=[aorta,liver,vertebrae_thoracic]",
+        "data.source.num_slices=120",
+        "data.batch_size=4",
+    ),
     *("model=unet", "model.width=4", "model.depth=3", "trainer=cpu"),
 )
 
