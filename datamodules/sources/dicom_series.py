@@ -138,7 +138,10 @@ def read_pixels(path: Path) -> Array:
     """Return the rescaled grey values of a file, (columns, rows)."""
     from pydicom import dcmread
 
-    dataset = dcmread(path)
+    try:
+        dataset = dcmread(path)
+    except (OSError, EOFError, ValueError) as error:
+        raise InputError(f"{path}: damaged ({' '.join(str(error).split())}); restore it") from error
     if "PixelData" not in dataset:
         raise InputError(f"{path}: no pixels, or encrypted ones; restore or decrypt it")
     if int(dataset.get("SamplesPerPixel", 1)) != 1:

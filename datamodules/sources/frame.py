@@ -110,11 +110,6 @@ class Frame:
         return float(sides[rows]), float(sides[columns])
 
     @property
-    def slice_spacing_mm(self) -> float:
-        """Distance of neighbouring slices of the turned volume."""
-        return float(np.linalg.norm(self.affine[:3, self.turn[0][2]]))
-
-    @property
     def voxel_ml(self) -> float:
         """Volume of a voxel in millilitres."""
         return self._volume_mm3 / 1000

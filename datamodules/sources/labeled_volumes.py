@@ -124,10 +124,7 @@ class LabeledVolumes(VolumeSource):
         if number not in self._fingerprints:
             scan = self.scans[number]
             files = dicom_files(scan.image) if scan.image.is_dir() else [scan.image]
-            stats = [
-                (path.name, path.stat().st_size, path.stat().st_mtime_ns)
-                for path in (*files, *(scan.label.files if scan.label else ()))
-            ]
+            stats = [size_and_time(path) for path in (*files, *(scan.label.files if scan.label else ()))]
             note, meaning = self.notes[scan.name], scan.label.meaning if scan.label else ""
             known = [scan.name, note.group, note.split or scan.split, self.examined[scan.name].tolist(), meaning]
             self._fingerprints[number] = json.dumps([known, stats])
@@ -152,3 +149,16 @@ class LabeledVolumes(VolumeSource):
                 f"{scan.name}_{index:04d}", note.group, scan.name, slice_index=index, split=note.split or scan.split
             )
             yield SourceCase(row, grey[index], drawn, examined, spacing_mm=volume.frame.spacing_mm)
+
+
+def size_and_time(path: Path) -> tuple[str, int, int]:
+    """Return name, size and time of a file.
+
+    Raises:
+        InputError: If it cannot be looked at, as behind a link that leads nowhere.
+    """
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: not there ({error.strerror}); restore it, or the link that leads to it") from error
+    return path.name, stat.st_size, stat.st_mtime_ns

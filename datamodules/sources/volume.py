@@ -13,7 +13,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.sources.dicom_series import dicom_files, read_series
+from datamodules.sources.dicom_series import read_series
 from datamodules.sources.frame import RADIOLOGICAL, Frame, check_orientation, left_right_axis
 from datamodules.sources.nifti_file import is_nifti, read_nifti, write_nifti
 from partial_labels.errors import InputError
@@ -120,11 +120,3 @@ class VolumeReader:
         if not low < high:
             raise InputError(f"{path}: every voxel has the same grey value ({low:g}); mend it or leave it out")
         return float(low), float(high)
-
-
-def find_volumes(folder: str | Path) -> list[Path]:
-    """Return every NIfTI file and every folder of DICOM files at or below a folder, in the order of their names."""
-    root = Path(folder)
-    folders = [root, *sorted(path for path in root.rglob("*") if path.is_dir())]
-    found = [path for one in folders for path in sorted(one.iterdir()) if path.is_file() and is_nifti(path)]
-    return found + [one for one in folders if dicom_files(one)]

@@ -261,6 +261,12 @@ def test_a_label_without_image_and_a_file_there_twice(maps):
         NiftiSource(root=str(maps))
 
 
+def test_a_link_that_leads_nowhere_is_named(maps, tmp_path):
+    (maps / "images" / "c9.nii.gz").symlink_to(tmp_path / "gone.nii.gz")
+    with pytest.raises(InputError, match=r"c9\.nii\.gz: not there"):
+        build(NiftiSource(root=str(maps)), tmp_path / "cache")
+
+
 def test_the_fingerprint_follows_files_and_options(maps):
     def prints():
         return {

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamodules.sources.frame import Frame, left_right_axis
-from datamodules.sources.volume import VolumeReader, find_volumes
+from datamodules.sources.volume import VolumeReader
 from partial_labels.errors import InputError
 from tests.volumes import ORIENTATIONS, lying, write, write_series
 
@@ -25,7 +25,6 @@ def test_however_a_volume_lies_it_is_turned_to_one_frame_and_back(tmp_path, orie
     volume = VolumeReader().read(path)
     assert np.array_equal(volume.image, RADIOLOGICAL)
     assert volume.frame.spacing_mm == pytest.approx((0.8, 0.7))
-    assert volume.frame.slice_spacing_mm == pytest.approx(3.0)
     assert volume.frame.voxel_ml == pytest.approx(0.00168)
     assert np.array_equal(volume.to_source(volume.image), np.asarray(nibabel.load(path).dataobj))
 
@@ -157,16 +156,7 @@ def test_a_series_of_fractions_is_read_as_such(tmp_path):
 
 def test_one_slice_is_a_series(tmp_path):
     volume = VolumeReader().read(write_series(tmp_path / "one", VOXELS[..., :1], SliceThickness=4))
-    assert volume.frame.slice_spacing_mm == 4
-
-
-def test_volumes_are_found_at_any_depth(tmp_path):
-    write(tmp_path / "b" / "ct.nii.gz", VOXELS)
-    write(tmp_path / "a.nii", VOXELS)
-    write_series(tmp_path / "c" / "series", VOXELS)
-    (tmp_path / "c" / "notes.txt").write_text("")
-    found = find_volumes(tmp_path)
-    assert found == [tmp_path / "a.nii", tmp_path / "b" / "ct.nii.gz", tmp_path / "c" / "series"]
+    assert volume.frame.voxel_ml == pytest.approx(0.004)
 
 
 def unreadable(path, how):
