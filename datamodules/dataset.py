@@ -7,21 +7,41 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Float, Int64, Shaped, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from datamodules.labeled_subset import ShownLabels
 from datamodules.sampler import Draw
-from partial_labels.batch import HUMAN, PartialLabelBatch, ValidationBatch
+from partial_labels.batch import HUMAN, UNSURE, PartialLabelBatch, ValidationBatch
 from partial_labels.case_store import CaseStore, StoreHeader
+from partial_labels.errors import InputError
 from partial_labels.pseudo_store import PseudoRound
 
 
 def intensities(stored: Shaped[Tensor, "B H W"], header: StoreHeader) -> Float[Tensor, "B 1 H W"]:
     """Turn stored integers into intensities in [0, 1]."""
     return (stored[:, None].float() * header.slope + header.intercept).clamp_(0, 1)
+
+
+def labels_of(store: CaseStore, case_ids: NDArray[np.int64]) -> UInt8[NDArray, "B H W"]:
+    """Read stored labels.
+
+    Raises:
+        InputError: If one is no class of the table: the file was changed since the store was built.
+    """
+    labels = np.asarray(store.labels[case_ids])
+    classes = len(store.classes)
+    outside = labels - np.uint8(classes) < UNSURE - classes  # in eight bits what is below wraps around to above
+    if outside.any():
+        row = int(outside.any(axis=(1, 2)).argmax())
+        name, label = store.cases.rows[int(case_ids[row])].name, labels[row][outside[row]].max()
+        raise InputError(
+            f"{store.path}: case {name} holds label id {label}, "
+            f"the class table ends at {classes - 1}; delete the folder, it is built anew from its source"
+        )
+    return labels
 
 
 class TrainingCases:
@@ -44,7 +64,7 @@ class TrainingCases:
             completed: Whether to read each with what the teacher filled in; none of them by default.
         """
         ids = case_ids.numpy()
-        label = self.shown.lut[ids[:, None, None], self.store.labels[ids]]
+        label = self.shown.lut[ids[:, None, None], labels_of(self.store, ids)]
         status, weight = self.shown.status[ids], np.ones(len(ids), dtype=np.float32)
         if self.pseudo_round is not None and any(completed):
             filled = np.where(completed, self.pseudo_round.rows_of(ids), -1)
@@ -164,7 +184,7 @@ class EvaluationDataset(Dataset[ValidationBatch]):
         store = self.store
         truth = seen = PartialLabelBatch(
             image=intensities(torch.from_numpy(np.asarray(store.images[ids])), store.header),
-            label=torch.from_numpy(np.asarray(store.labels[ids])),
+            label=torch.from_numpy(labels_of(store, ids)),
             status=torch.from_numpy(store.status[ids]),
             weight=torch.ones(len(ids)),
             case_id=torch.from_numpy(ids),

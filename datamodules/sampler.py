@@ -118,7 +118,7 @@ class StreamSampler(Sampler[Draw]):
 
     def fingerprint(self) -> dict[str, int]:
         """Return a number for each stream, which differs where its cases are others."""
-        return {stream.name: zlib.crc32(np.ascontiguousarray(stream.case_ids)) for stream in self.streams}
+        return {stream.name: zlib.crc32(stream.case_ids.tobytes()) for stream in self.streams}
 
     def draw(self, epoch: int, step: int) -> Draw:
         """Return the draw of this process at a step of an epoch, whatever was drawn before."""

@@ -16,7 +16,7 @@ from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 from partial_labels.head import Head
 from runs.instantiate import build
-from runs.ledger import refuse_damaged
+from runs.ledger import LAST, newest_first, refuse_damaged
 
 NORMALISED = "models.normalised.NormalisedNetwork"
 PREFIXES = {"teacher": "teacher.network."}
@@ -68,7 +68,10 @@ def find_checkpoint(path: Path) -> Path:
     """Return a checkpoint file itself, or the newest stage's ``last`` of a run directory."""
     if path.is_file():
         return path
-    found = sorted(path.glob("checkpoints/*/last.ckpt"), key=lambda file: file.stat().st_mtime)
+    listed = [path / "checkpoints" / entry.stage / LAST for entry in newest_first(path / "checkpoints")]
+    found = [file for file in listed[:1] if file.exists()] or sorted(
+        path.glob("checkpoints/*/last.ckpt"), key=lambda file: file.stat().st_mtime
+    )
     if not found:
         raise InputError(f"{path}: no checkpoint; give RUN/checkpoints/STAGE/last.ckpt or a run directory")
     return found[-1]

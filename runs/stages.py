@@ -38,6 +38,7 @@ GIVEN = (
     *("in_channels", "out_channels", "max_epochs", "run_dir", "callbacks", "loggers", "output"),
 )
 """Arguments that the run passes itself, and which a config may therefore lack."""
+RAISED = "partial_labels.errors.InputError: "
 RANDOM_STATES = {"_target_": "callbacks.random_states.RandomStates"}
 
 
@@ -188,6 +189,17 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, checkpoint: 
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except MisconfigurationException as error:
         raise InputError(" ".join(str(error).split())) from error
+    except InputError as error:
+        raise InputError(
+            str(error).strip().splitlines()[-1].removeprefix(RAISED)
+        ) from error  # a loader adds a traceback
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise InputError(
+            "a loader process was killed, perhaps for want of memory; continue with resume=, if need be with fewer: "
+            "data.num_workers=0 resume_overrides=[data.num_workers]"
+        ) from error
     except SystemExit:
         if not trainer.interrupted:
             raise

@@ -118,27 +118,27 @@ def continuable(run_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def claimed(run_dir: Path, resumed: bool = False) -> Iterator[None]:
-    """Hold a directory for one run by its ``checkpoints`` folder, which is made at once or not at all.
+    """Hold a directory for one run: its ``checkpoints`` folder must be empty, and is locked while the process lives.
 
-    The folder is locked while the process lives, so that a run cannot be resumed beside itself. A run that fails before
-    its first checkpoint gives the directory back: there is nothing in it to lose.
+    A run that fails before its first checkpoint gives the directory back: there is nothing in it to lose.
 
     Raises:
         InputError: If another run lies there or goes on there, or nothing can be written.
     """
     folder = run_dir / "checkpoints"
     try:
-        folder.mkdir(parents=True, exist_ok=resumed)
+        folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # flock would be inherited by loader processes
     except BlockingIOError as error:
         raise InputError(f"{run_dir}: another process is at work there; stop it, or wait for it") from error
-    except FileExistsError as error:
-        raise InputError(
-            f"{run_dir}: another run lies there; continue it with resume=, or name a new directory with hydra.run.dir="
-        ) from error
     except OSError as error:
         raise InputError(f"{run_dir}: cannot write there ({error}); name another with hydra.run.dir=") from error
+    if not resumed and any(path.name != ".lock" for path in folder.iterdir()):
+        os.close(lock)
+        raise InputError(
+            f"{run_dir}: another run lies there; continue it with resume=, or name a new directory with hydra.run.dir="
+        )
     try:
         yield
     finally:
