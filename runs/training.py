@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from conf.schema import TrainConfig
 from partial_labels.errors import InputError, Interrupted
 from runs import batch_size
-from runs.evaluation import evaluate
+from runs.evaluation import evaluate, without_printing
 from runs.fitted_stage import FittedStage
 from runs.instantiate import build, check, check_extra_keys
 from runs.loading import write_json
@@ -213,14 +213,6 @@ def volume_dice(path: Path) -> dict[str, dict[str, list[float | None]]]:
                 cells = [None if math.isnan(value) else round(value, 4) for value in values]
                 found.setdefault(row["volume"], {})[row["class_id"]] = cells
     return found
-
-
-def without_printing(report: DictConfig) -> DictConfig:
-    """Return the report's callbacks with the table in the terminal switched off."""
-    quiet = report.copy()
-    if quiet.get("tables"):
-        quiet.tables.show = False
-    return quiet
 
 
 def overrides() -> list[str]:
