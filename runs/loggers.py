@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from typing import Any
 
@@ -19,7 +20,8 @@ def name_runs(cfg: DictConfig) -> None:
     """Give a W&B run its id and its names before it begins, so that the configuration says how to find it again."""
     for node in nodes(cfg):
         if node["_target_"] == WANDB:
-            names = {"id": uuid.uuid4().hex[:8], **identity(cfg)}
+            agent = os.environ.get("WANDB_RUN_ID")  # of a W&B sweep, which looks for its run by this id
+            names = {"id": agent or uuid.uuid4().hex[:8], **identity(cfg)}
             for key in (key for key in names if node.get(key) is None):
                 OmegaConf.update(node, key, names[key], force_add=True)
 
