@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai import transforms
+from monai.data import DataLoader, Dataset
 from omegaconf import OmegaConf
 
 from augment.draws import Draws
@@ -25,6 +27,8 @@ from augment.geometry import RandomGeometry
 from augment.intensity import Blur, Brightness, Contrast, Gamma, IntensityOp, Noise
 from augment.mirror import MirrorRule
 from augment.views import StrongView, WeakView
+from benchmarks.measuring import in_turn, record
+from benchmarks.small_run import composed
 from partial_labels.batch import HUMAN, PartialLabelBatch
 from runs.instantiate import build
 
@@ -44,6 +48,12 @@ def draw_batch(images: int, size: int) -> PartialLabelBatch:
 
 
 def ours(geometry: bool, intensity: bool) -> Run:
+    """One view of a batch at a time."""
+    view = our_view(geometry, intensity)
+    return lambda batch, step: view(batch, draws_of(batch, step), STILL)
+
+
+def our_view(geometry: bool, intensity: bool) -> WeakView:
     """Every operation on every image, in one view."""
     grey: list[IntensityOp] = [
         Gamma(1.0, 0.7, 1.43),
@@ -53,12 +63,23 @@ def ours(geometry: bool, intensity: bool) -> Run:
         Noise(1.0, 0.04, 0.04),
     ]
     move = RandomGeometry(DEGREES, 1.0, (1 - ZOOM, 1 + ZOOM), 1.0, SHIFT, 1.0, BEND, CELLS, 1.0)
-    view = WeakView(move if geometry else None, grey if intensity else [])
-    return lambda batch, step: view(batch, draws_of(batch, step), STILL)
+    return WeakView(move if geometry else None, grey if intensity else [])
 
 
 def monai(geometry: bool, intensity: bool, size: int) -> Run:
-    """The same with MONAI: one deformation for turn, zoom, shift and bend, then the grey values, image by image."""
+    """The same with MONAI, image by image, and stacked."""
+    steps = monai_transforms(geometry, intensity, size)
+
+    def run(batch: PartialLabelBatch, step: int) -> Any:
+        pairs = zip(batch.image, batch.label[:, None], strict=True)
+        done = [steps({"image": image, "label": label}) for image, label in pairs]
+        return [torch.stack([case[key] for case in done]) for key in ("image", "label")]
+
+    return run
+
+
+def monai_transforms(geometry: bool, intensity: bool, size: int) -> Any:
+    """One deformation for turn, zoom, shift and bend, then the grey values, of one image."""
     move = transforms.Rand2DElasticd(
         ["image", "label"],
         spacing=(size / CELLS, size / CELLS),
@@ -79,14 +100,24 @@ def monai(geometry: bool, intensity: bool, size: int) -> Run:
         transforms.ThresholdIntensityd("image", threshold=0.0, above=True, cval=0.0),
         transforms.ThresholdIntensityd("image", threshold=1.0, above=False, cval=1.0),
     ]
-    steps = transforms.Compose([move] * geometry + grey * intensity)
+    return transforms.Compose([move] * geometry + grey * intensity)
 
-    def run(batch: PartialLabelBatch, step: int) -> Any:
-        pairs = zip(batch.image, batch.label[:, None], strict=True)
-        done = [steps({"image": image, "label": label}) for image, label in pairs]
-        return [torch.stack([case[key] for case in done]) for key in ("image", "label")]
 
-    return run
+def streams(folder: Path, images: int, size: int, steps: int) -> dict[str, Callable[[], Any]]:
+    """Return the next training batch of our DataModule, and of MONAI's DataLoader over the same cases in memory."""
+    length = f"data.steps_per_epoch={steps}"
+    sized = (f"data.image_size={size}", f"data.batch_size={images}", "data.source.num_slices=200")
+    data: Any = build(composed(folder, *sized, length).data)
+    data.setup()
+    data.begin_stage(["labeled"])
+    data.weak = our_view(True, True)
+    batches = iter(data.train_dataloader())
+    whole = data.cases.read(torch.from_numpy(data.labeled))
+    cases = [{"image": image, "label": label[None]} for image, label in zip(whole.image, whole.label, strict=True)]
+    dataset = Dataset(cases, monai_transforms(True, True, size))
+    sampler = torch.utils.data.RandomSampler(dataset, replacement=True, num_samples=images * steps)
+    loader = iter(DataLoader(dataset, batch_size=images, sampler=sampler, num_workers=0))
+    return {"ours": lambda: data.on_after_batch_transfer(next(batches), 0), "MONAI": lambda: next(loader)}
 
 
 def draws_of(batch: PartialLabelBatch, step: int, stream: int = 0) -> Draws:
@@ -110,6 +141,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=21, help="default 21")
     parser.add_argument("--batch", type=int, default=16, help="images a batch, default 16")
+    parser.add_argument("--record", action="store_true", help="write the figures to docs/results/performance")
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 256], help="default 64 256")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -122,9 +154,18 @@ def main() -> None:
     for size in options.sizes:
         batch = draw_batch(options.batch, size)
         for name, parts in {"geometry": (True, False), "grey values": (False, True), "both": (True, True)}.items():
-            cost = milliseconds({"ours": ours(*parts), "monai": monai(*parts, size)}, batch, options.rounds)
-            speed = [1e3 * options.batch / cost[side] for side in ("ours", "monai")]
-            print(f"{size:5} {name:22}{speed[0]:12.0f}{speed[1]:12.0f}{cost['monai'] / cost['ours']:8.1f}")
+            spent = milliseconds({"ours": ours(*parts), "monai": monai(*parts, size)}, batch, options.rounds)
+            speed = [1e3 * options.batch / spent[side] for side in ("ours", "monai")]
+            print(f"{size:5} {name:22}{speed[0]:12.0f}{speed[1]:12.0f}{spent['monai'] / spent['ours']:8.1f}")
+    print(f"\n{'size':>5} {'whole stream':22}{'ours img/s':>12}{'MONAI img/s':>12}{'ratio':>8}")
+    figures: dict[str, Any] = {}
+    for size in options.sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            cost = in_turn(streams(Path(folder), options.batch, size, options.rounds + 1), options.rounds)
+        speed = [1e3 * options.batch / one.cpu_ms for one in cost.values()]
+        figures[str(size)] = {"images_per_s": dict(zip(cost, speed, strict=True)), "ratio": speed[0] / speed[1]}
+        print(f"{size:5} {'reading and both':22}{speed[0]:12.0f}{speed[1]:12.0f}{speed[0] / speed[1]:8.1f}")
+    record("data", figures)
     print(f"\n{'size':>5} {'conf/augment/default':22}{'ms a batch':>12}")
     for size in options.sizes:
         views: dict[str, Run] = {

@@ -1,9 +1,9 @@
-"""Peak memory of a training step at 256 x 256, and host memory over many jobs in one process.
+"""Peak memory of a training step at 256 x 256.
 
 ``python -m benchmarks memory`` takes a forward and backward pass with 55 logits through AttUNet, UCTransNet and
 MISSFormer, in float32 and half precision, as it is and with ``trainer.recompute=true``. On a CPU each runs in a process
 of its own and its growth is the peak resident set above what was there before the step, gradients included; on a GPU it
-is the allocator's peak. ``--jobs`` short runs of ``train.py`` then follow each other in one process.
+is the allocator's peak.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from typing import Any
 import torch
 
 from benchmarks.measuring import parser, record
-from benchmarks.small_run import SMALL, composed
+from benchmarks.small_run import composed
 from models.network import SegmentationNetwork
 from runs.instantiate import build
 from runs.recomputation import blocks_of, recomputed
-from runs.training import train
 
 LOGITS = 55
 NETWORKS = ("attunet", "uctransnet", "missformer")
@@ -75,31 +74,11 @@ def networks(batch: int, side: int) -> dict[str, Any]:
     return found
 
 
-def jobs(number: int) -> list[float]:
-    """Run short jobs in this process and return its resident memory in MiB after each."""
-    held: list[float] = []
-    short = (*SMALL, "data.steps_per_epoch=4", "trainer.max_epochs=1", "report=default")
-    with tempfile.TemporaryDirectory() as folder:
-        for job in range(number):
-            train(composed(Path(folder), *short, f"seed={job}", f"paths.run={folder}/run{job}"))
-            gc.collect()
-            held.append(resident() / MIB)
-    print(f"{number} jobs in one process, MiB after each: {' '.join(f'{one:.0f}' for one in held)}")
-    return held
-
-
-def resident() -> int:
-    """Return the bytes that this process holds in memory now."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
-    return pages * resource.getpagesize()
-
-
 def main() -> None:
     """Measure."""
-    options = parser(__doc__, batch=1, side=256, jobs=20).parse_args()
+    options = parser(__doc__, batch=1, side=256).parse_args()
     torch.set_num_threads(1)
-    figures = {"networks": networks(options.batch, options.side), "jobs_mib": jobs(options.jobs)}
-    record("memory", figures)
+    record("memory", networks(options.batch, options.side))
 
 
 if __name__ == "__main__":

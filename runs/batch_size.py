@@ -29,7 +29,7 @@ WORKSPACE = 2.0
 
 
 def set_aside(cfg: DictConfig) -> bool:
-    """Put the least batch size in the place of ``auto``, so that all else can be checked; tell whether it stood there."""
+    """Put the least batch size in the place of ``auto``, so that all else can be checked, and tell whether it did."""
     asked: bool = cfg.data.get("batch_size") == AUTO
     if asked:
         cfg.data.batch_size = LEAST * cfg.trainer.get("devices", 1)
