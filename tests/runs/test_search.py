@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from pathlib import Path
 from unittest.mock import Mock
 
 import optuna
@@ -207,3 +208,14 @@ def test_a_study_is_not_mixed_with_another(command, capsys):
     assert command(peak, "tune.trials=1") == 0
     assert command(peak, "tune.trials=1", "search=network") == 1
     assert "this study searches optimizer.lr, optimizer.weight_decay, scheduler" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", sorted(Path(CONF, "search").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_search_names_keys_that_there_are(path):
+    space = read_space(OmegaConf.to_container(OmegaConf.load(path)))
+    register()
+    GlobalHydra.instance().clear()
+    strategy = ["ssl=mean_teacher", "consistency=labels"] if path.stem == "mean_teacher" else []
+    values = [f"{key}={one.choices[0] if hasattr(one, 'choices') else one.low}" for key, one in space.items()]
+    with initialize_config_dir(CONF, version_base="1.3"):
+        compose("config", [*strategy, *values])
