@@ -92,8 +92,11 @@ def written(writer: VolumeWriter, workers: int) -> Iterator[Path]:
     if workers <= 1:
         yield from map(writer.write, numbers)
         return
-    # Processes are started anew, not forked: the libraries of this one run threads.
-    context = multiprocessing.get_context("spawn")
+    # Not forked from this process, whose libraries run threads, but from one that only imported what they need.
+    server = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if server else "spawn")
+    if server:
+        context.set_forkserver_preload([__name__])
     pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(writer,))
     try:
         yield from pool.map(_write, numbers)
