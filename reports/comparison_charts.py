@@ -60,7 +60,7 @@ def gain_chart(gains: Sequence[Gain]) -> Figure:
         figure.add_scatter(
             x=[mean], y=[place], mode="markers", showlegend=False, meta={"ink": True},
             marker={"size": 11, "symbol": "diamond"},
-            hovertemplate=f"{escape(gain.group)}<br>%{{x:+.4f}} ({low:+.4f} to {high:+.4f})<extra></extra>",
+            hovertemplate=f"{shown_text(gain.group)}<br>%{{x:+.4f}} ({low:+.4f} to {high:+.4f})<extra></extra>",
         )  # fmt: skip
     figure.add_vline(x=0, line_width=1.5)
     ticks = [wrapped(gain.group) for gain in shown]
@@ -113,7 +113,12 @@ def wrapped(label: str, width: int = 26) -> str:
         if lines[-1] and len(lines[-1] + piece.rstrip()) > width:
             lines.append("")
         lines[-1] += piece
-    return "<br>".join(escape(line.rstrip()) for line in lines)
+    return "<br>".join(shown_text(line.rstrip()) for line in lines)
+
+
+def shown_text(text: str) -> str:
+    """Return a text as Plotly shows it letter by letter: it reads some HTML, but no quoted quotes."""
+    return escape(text, quote=False)
 
 
 def stage_starts(run: Run) -> list[tuple[float, str]]:
@@ -178,7 +183,7 @@ def _mark_stages(figure: go.Figure, groups: Sequence[Group]) -> None:
     for number, (epoch, names) in enumerate(sorted(starts.items())):
         figure.add_vline(x=epoch, line_width=1, line_dash="dot")
         figure.add_annotation(
-            x=epoch, y=1.0 - 0.06 * (number % 3), yref="paper", text=escape(", ".join(names)), showarrow=False,
+            x=epoch, y=1.0 - 0.06 * (number % 3), yref="paper", text=shown_text(", ".join(names)), showarrow=False,
             xanchor="left", yanchor="top", xshift=3, font={"size": 11},
         )  # fmt: skip
 

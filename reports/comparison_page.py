@@ -28,6 +28,7 @@ CHECKPOINTS = {
     "last_test": "Last checkpoint, test cases",
     "best_test": "Best checkpoint, test cases",
 }
+NOSCRIPT = "<noscript><p>The charts need JavaScript; the tables do not.</p></noscript>"
 GAINS = (
     "The last checkpoints, case by case. Thick: the interval that holds 95 % of 2000 draws of patients, each with all "
     "its cases, the same ones for both sides (paired bootstrap). Thin: the 95 % interval over seeds (Welch). A gain is "
@@ -116,13 +117,13 @@ def _results(comparison: Comparison, parts: Mapping[str, Mapping[str, Figure]]) 
     head = ["group", "runs", tables.TITLES[comparison.figure], "gain", "is it noise?"]
     found = [
         Section("In short", f'<div class="short">{_says(document.table(head, tables.short_rows(comparison)))}</div>'),
-        Section("Curves", _chart("curves", parts) or document.paragraph("No Dice was logged.")),
+        Section("Curves", NOSCRIPT + (_chart("curves", parts) or document.paragraph("No Dice was logged."))),
         Section("Figures", _figures(comparison)),
     ]
     if notes:
         found.insert(1, Section("To read this right", f'<ul class="notes">{notes}</ul>'))
     if len(comparison.groups) > 1:
-        head = [comparison.figure, "gain", "95 % over patients", "95 % over seeds", "says"]
+        head = [tables.TITLES[comparison.figure], "gain", "95 % over patients", "95 % over seeds", "is it noise?"]
         body = document.paragraph(GAINS) + _chart("gains", parts) + _says(document.table(head, says))
         found.append(Section(f"Gain over {comparison.baseline.label}", body))
     return found

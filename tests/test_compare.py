@@ -130,6 +130,10 @@ def test_in_a_browser_nothing_is_logged_and_legend_hover_and_views_work(page, sw
     shown = f"document.querySelector('{CURVES} .hoverlayer').textContent.includes('±')"
     page.wait(shown, meanwhile=lambda: page.mouse(next(shaken), y))
 
+    page.colours(dark=True)
+    page.wait(f"document.querySelector('{CURVES} .xtitle').style.fill === 'rgb(227, 233, 238)'")
+    assert page.run(f"document.querySelector('{CURVES} .plot').data.some(t => t.visible === 'legendonly')")
+
     page.mouse(*page.middle(f"{CURVES} .views button", 1), click=True)
     page.wait(f"document.querySelector('{CURVES} .ytitle').textContent === 'Dice by volume'")
     assert page.run("performance.getEntriesByType('resource').length") == 0, "the page asks for no other file"

@@ -9,12 +9,12 @@ from PIL import Image
 
 from partial_labels.errors import InputError
 from reports.comparison import compare, write_page
+from reports.comparison_charts import wrapped
 from reports.comparison_page import without_nan
 from reports.panels import CAPTION, CELL, GAP, HEADER, MARGIN
 from reports.style import DPI
 from tests.finished_runs import write_run
 
-pytest.importorskip("plotly")
 DATA = re.compile(r'<script type="application/json" id="comparison">(.*?)</script>', re.DOTALL)
 
 
@@ -98,6 +98,11 @@ def test_text_from_a_configuration_is_no_html(tmp_path):
     assert data["groups"][0]["keys"] == {"model.note": evil}
     names = [trace["name"] for trace in data["charts"]["curves"]["Dice"]["data"] if "name" in trace]
     assert all("<script" not in name for name in names)
+
+
+def test_a_label_reads_in_a_chart_as_it_is_written():
+    assert wrapped('a "b" <c>', 40) == 'a "b" &lt;c&gt;'
+    assert wrapped("mean_teacher, unsupervised_weight 1.0", 14) == "mean_teacher,<br>unsupervised_<br>weight 1.0"
 
 
 def test_one_run_and_runs_without_curves_make_a_page_too(tmp_path):
