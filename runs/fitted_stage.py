@@ -123,7 +123,9 @@ class KeepProgress(Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add steps, rows of ``metrics.csv`` and seconds."""
+        """Add steps, rows of ``metrics.csv`` and seconds; the rows are written first, a killed process writes none."""
+        for logger in trainer.loggers:
+            logger.save()
         cpu, wall = self.seconds
         steps = self.steps + trainer.global_step
         checkpoint["progress"] = {"steps": steps, "rows": logged_rows(trainer), "cpu": cpu, "wall": wall}

@@ -101,6 +101,8 @@ def saved_config(run: Path) -> DictConfig:
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         raise InputError(f"{run / 'config.yaml'}: damaged: {' '.join(str(error).split())}") from error
     assert isinstance(saved, DictConfig)
+    if lost := [str(key) for key in saved if OmegaConf.is_missing(saved, key)]:
+        raise InputError(f"{run / 'config.yaml'}: damaged: {', '.join(lost)} is missing")
     return saved
 
 
