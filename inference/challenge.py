@@ -54,18 +54,16 @@ def first_of(classes: ClassTable, found: dict[int, int]) -> str:
     return next(name for i, name in enumerate(classes.names) if i not in found)
 
 
-def write_submission(path: Path, labels: Sequence[Path], classes: ClassTable, reference: Path | None = None) -> Path:
+def write_submission(path: Path, labels: Sequence[Path], classes: ClassTable) -> Path:
     """Write the table from label maps that lie on disk, and read it back before it takes its place.
 
     Args:
         path: The CSV file to make.
         labels: Label maps ``0.png``, ``1.png``, ... in this order.
         classes: Their class table.
-        reference: A table in the challenge's envelope, such as its example; the first lines must agree.
 
     Raises:
-        InputError: If the label maps differ in size, the reference's header is another, or what was written does not
-            read back as it was.
+        InputError: If the label maps differ in size, or what was written does not read back as it was.
     """
     ids = challenge_ids(classes)
     maps = [ids[read_label(one, str(one))] for one in labels]
@@ -74,8 +72,6 @@ def write_submission(path: Path, labels: Sequence[Path], classes: ClassTable, re
         raise InputError(f"{odd}: another size than {labels[0].name}; the challenge's images are all of one size")
     table = np.stack(maps).reshape(len(maps), -1)
     names = [one.name for one in labels]
-    if reference is not None:
-        check_reference(reference, names)
     with replacing(path) as temporary:
         write_label_csv(temporary, names, table)
         if not np.array_equal(read_label_csv(temporary, names, table.shape[1], 255), table):
@@ -84,7 +80,11 @@ def write_submission(path: Path, labels: Sequence[Path], classes: ClassTable, re
 
 
 def check_reference(reference: Path, names: Sequence[str]) -> None:
-    """Refuse a header that is not the reference's."""
+    """Refuse a table in the challenge's envelope, such as its example, whose columns are not these images.
+
+    Raises:
+        InputError: Naming the place where the two headers part.
+    """
     try:
         with reference.open("rb") as file:
             header = file.readline().decode("utf-8-sig", errors="replace").rstrip("\r\n")

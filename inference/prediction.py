@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from datamodules.sources.volume import VolumeReader
-from inference.challenge import check_numbers, write_submission
+from inference.challenge import check_numbers, check_reference, write_submission
 from inference.ensemble import Ensemble
 from inference.inputs import Input, find_inputs
 from inference.journal import Journal
@@ -112,6 +112,8 @@ class Prediction:
         inputs = find_inputs(source, self.reader, self.pattern)
         if self.format == "challenge":
             check_numbers(inputs)
+            if self.reference is not None:
+                check_reference(self.reference, [f"{item.name}.png" for item in inputs])
         output.mkdir(parents=True, exist_ok=True)
         journal = Journal(output, self.ensemble.classes, settings)
         folder = OutputFolder(output, self.ensemble.classes, self.postprocess, self.probabilities, self.overlays)
@@ -123,7 +125,7 @@ class Prediction:
         submission = None
         if self.format == "challenge" and not failures:
             labels = [folder.label_path(item) for item in inputs]
-            submission = write_submission(output / "submission.csv", labels, self.ensemble.classes, self.reference)
+            submission = write_submission(output / "submission.csv", labels, self.ensemble.classes)
         done = len(todo) - len(failures)
         return Outcome(done, len(inputs) - len(todo), failures, slices, seconds, submission)
 
