@@ -9,8 +9,11 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from callbacks.checkpoints import Checkpoints
+from callbacks.ema_update import overflowed
 from partial_labels.batch import PartialLabelBatch
 from partial_labels.errors import InputError
 
@@ -80,6 +83,40 @@ class CollapseReport(Callback):
                 "are common, later ones ask for a lower learning rate or another loss",
                 trainer.current_epoch,
             )
+
+
+class SkippedSteps(Callback):
+    """Logs how many optimizer steps of an epoch the gradient scaler skipped because a gradient overflowed.
+
+    A few at the start are how a scaler finds its scale; many mean that half precision does not suit the network.
+    Lightning's ``global_step`` counts them as steps. Without a scaler nothing is logged.
+    """
+
+    def __init__(self) -> None:
+        self.made, self.begun = 0, 0
+        self.handles: list[RemovableHandle] = []
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Listen to the optimizer."""
+
+        def after_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+            self.made += not overflowed(optimizer)
+
+        if getattr(trainer.precision_plugin, "scaler", None) is not None:
+            self.handles = [optimizer.register_step_post_hook(after_step) for optimizer in trainer.optimizers]
+        self.made, self.begun = 0, trainer.global_step
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the steps that Lightning counted and the optimizer did not make."""
+        if self.handles:
+            pl_module.log("train/skipped_steps", float(trainer.global_step - self.begun - self.made))
+        self.made, self.begun = 0, trainer.global_step
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Listen no longer; also after an exception."""
+        for handle in self.handles:
+            handle.remove()
+        self.handles = []
 
 
 def advice(trainer: Any) -> str:

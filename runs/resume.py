@@ -163,6 +163,8 @@ def find_place(cfg: DictConfig, run: Path) -> Place:
         InputError: If a checkpoint was written but none is intact.
     """
     root = run / "checkpoints"
+    for written_in_a_step in run.glob("hpc_ckpt_*.ckpt"):  # by Lightning on SLURM, which would take it for the next fit
+        written_in_a_step.unlink()
     chosen = newest_intact(root)
     finished = [FittedStage.read(root / stage.name) for stage in cfg.ssl.stages]
     done = [stage for stage in finished if stage is not None]

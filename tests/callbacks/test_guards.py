@@ -4,9 +4,10 @@ from unittest.mock import create_autospec
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins import MixedPrecision
 from torch.utils.data import DataLoader
 
-from callbacks.guards import CollapseReport, NonFiniteGuard
+from callbacks.guards import CollapseReport, NonFiniteGuard, SkippedSteps
 from partial_labels.batch import PartialLabelBatch
 from partial_labels.errors import InputError
 
@@ -116,3 +117,26 @@ def test_the_epoch_of_a_collapse_is_the_right_one(tmp_path, caplog):
 def test_ranges_are_checked():
     with pytest.raises(ValueError, match="every_n_steps=0"):
         NonFiniteGuard(every_n_steps=0)
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_steps_that_the_scaler_skips_are_counted(tmp_path, scaled, monkeypatch):
+    def spoil(self):
+        if self.trainer.global_step in (2, 5):
+            self.weight.grad.fill_(float("inf"))
+
+    monkeypatch.setattr(Slope, "on_after_backward", spoil)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    trainer = pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[SkippedSteps()],
+        plugins=[MixedPrecision("16-mixed", "cpu", scaler)] if scaled else [],
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(Slope(), DataLoader(batches(), batch_size=None))
+    assert trainer.callback_metrics.get("train/skipped_steps") == (2.0 if scaled else None)
