@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := augment benchmarks callbacks conf datamodules inference lightning_modules losses metrics models partial_labels reports runs
+PACKAGES := augment benchmarks callbacks conf datamodules hydra_plugins inference lightning_modules losses metrics models partial_labels reports runs
 PYTEST_WORKERS ?= auto
 
 .DEFAULT_GOAL := help
