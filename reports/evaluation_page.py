@@ -87,7 +87,7 @@ def facts(one: Evaluation) -> dict[str, str]:
     found = {
         "checkpoint": ", ".join(record["checkpoints"]),
         "network": record["network"],
-        "grid": f"{record['grid']}, {f'{spacing} mm a pixel' if spacing else 'spacing not known, or not the same for all'}",
+        "grid": f"{record['grid']}, {f'{spacing} mm a pixel' if spacing else 'no spacing that holds for all'}",
         "classes counted": f"{one.figure('dice_classes'):.0f} of {len(one.classes) - 1}",
     }
     found |= {"answered with": record["inference"]} if record["inference"] else {}
