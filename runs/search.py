@@ -8,34 +8,29 @@ from __future__ import annotations
 
 import csv
 import logging
-import shutil
 import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, final
+from typing import NamedTuple
 
-import pytorch_lightning as pl
 from filelock import FileLock
-from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict
-from pytorch_lightning.callbacks import Callback
+from omegaconf import DictConfig, OmegaConf
 
 from conf.schema import TuneConfig
 from partial_labels.errors import InputError
 from runs.instantiate import check_extra_keys
-from runs.sweep import isolated
-from runs.training import train
 
 try:
     import optuna
-    from optuna.trial import FrozenTrial, TrialState
+    from optuna.trial import TrialState
 except ModuleNotFoundError as missing:
     raise InputError("tune.py needs Optuna: pip install 'partialseg[search]'") from missing
 
-from runs.search_space import Space, default_values, grid_of, override, read_space, suggest_value, write_experiment
+from runs.search_space import Space, default_values, grid_of, read_space, write_experiment
+from runs.trial import Objective, counts
 
 log = logging.getLogger(__name__)
 
@@ -49,40 +44,6 @@ class Best(NamedTuple):
     value: float
     overrides: list[str]
     experiment: Path
-
-
-class SurplusError(Exception):
-    """A trial more than was asked for."""
-
-
-@final
-class TrialReport(Callback):
-    """Tells the running trial of this process each validation's figure, and ends it where the pruner says so.
-
-    Args:
-        monitor: The figure.
-    """
-
-    running: optuna.Trial | None = None
-    """The trial of this process; a run that is no trial has none, and then nothing happens."""
-
-    def __init__(self, monitor: str) -> None:
-        self.monitor = monitor
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Report the figure.
-
-        Raises:
-            optuna.TrialPruned: If the trial lags behind.
-        """
-        trial, value = TrialReport.running, trainer.callback_metrics.get(self.monitor)
-        if trial is None or value is None:
-            return
-        step = int(trial.user_attrs.get("validations", 0))
-        trial.set_user_attr("validations", step + 1)
-        trial.report(float(value), step)
-        if trial.should_prune():
-            raise optuna.TrialPruned(f"{self.monitor}={float(value):.4f} after {step + 1} validations")
 
 
 def search(cfg: DictConfig) -> Best:
@@ -190,75 +151,6 @@ def hopeless(study: optuna.Study, startup: int) -> bool:
     """Tell whether the first trials all failed: then it is not their values that are wrong."""
     states = [one.state for one in study.get_trials(deepcopy=False) if counts(one) and one.state.is_finished()]
     return len(states) >= max(startup, 1) and all(state == TrialState.FAIL for state in states)
-
-
-def counts(trial: FrozenTrial) -> bool:
-    """Tell whether a trial is one of those asked for: not one that was killed, since it is run again, or is surplus."""
-    return trial.state != TrialState.FAIL or "reason" in trial.user_attrs
-
-
-class Objective:
-    """Runs one trial.
-
-    Args:
-        cfg: The configuration as typed.
-        space: What is searched.
-        folder: Folder of the study.
-        typed: What was typed for every trial.
-    """
-
-    def __init__(self, cfg: DictConfig, space: Space, folder: Path, typed: Sequence[str]) -> None:
-        self.cfg, self.space, self.folder, self.typed = cfg, space, folder, typed
-
-    def __call__(self, trial: optuna.Trial) -> float:
-        """Train with the trial's values and return the monitored figure of the last checkpoint.
-
-        A failure is recorded with its reason, which ends the trial and not the study.
-        """
-        earlier = [one for one in trial.study.get_trials(deepcopy=False) if one.number < trial.number and counts(one)]
-        if len(earlier) >= self.cfg.tune.trials:
-            raise SurplusError  # two processes have begun the last trial at the same time
-        run_dir = self.folder / "trials" / f"{trial.number:04d}"
-        chosen = [override(key, suggest_value(trial, key, one)) for key, one in self.space.items()]
-        trial.set_user_attr("overrides", chosen)
-        trial.set_user_attr("validations", 0)  # one that is run again has those of the killed one
-        log.info("trial %d: %s", trial.number, " ".join(chosen))
-        try:
-            value = self.train(trial, [*self.typed, *chosen], run_dir)
-        except optuna.TrialPruned as pruned:
-            log.info("trial %d pruned: %s", trial.number, pruned)
-            raise
-        except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            log.warning("trial %d failed: %s", trial.number, reason, exc_info=not isinstance(error, InputError))
-            trial.set_user_attr("reason", reason)
-            raise
-        if value != value:
-            trial.set_user_attr("reason", f"{self.cfg.monitor} is not a number")
-        log.info("trial %d: %s=%.4f", trial.number, self.cfg.monitor, value)
-        self.clean(trial.study, value, run_dir)
-        return value
-
-    def train(self, trial: optuna.Trial, overrides: Sequence[str], run_dir: Path) -> float:
-        """Compose the trial's configuration and train."""
-        report = ("_target_=runs.search.TrialReport", f"monitor={self.cfg.monitor}")
-        own = [f"paths.run='{run_dir}'", *(f"+callbacks.trial.{one}" for one in report)]
-        cfg = compose(HydraConfig.get().job.config_name, [*overrides, *own])
-        with open_dict(cfg):
-            del cfg["tune"], cfg["search"]
-        TrialReport.running = trial
-        try:
-            with isolated():
-                results = train(cfg)
-        finally:
-            TrialReport.running = None
-        return float(results["figures"]["last"].get(cfg.monitor.removeprefix("val/"), "nan"))
-
-    def clean(self, study: optuna.Study, value: float, run_dir: Path) -> None:
-        """Remove the checkpoints of a trial that is not the best so far."""
-        ended = [one.value for one in study.get_trials(states=(TrialState.COMPLETE,)) if one.value is not None]
-        if not self.cfg.tune.keep_checkpoints and not all(value > other for other in ended):
-            shutil.rmtree(run_dir / "checkpoints", ignore_errors=True)
 
 
 def write_trials(study: optuna.Study, path: Path) -> None:

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 import tune
 from conf.schema import TuneConfig, register
 from partial_labels.errors import InputError
-from runs import search as searching
+from runs import trial as one_trial
 from runs.search_space import default_values, grid_of, read_space
 from tests.command_line import SMALL, shell
 from tests.configs import CONF
@@ -37,7 +37,7 @@ def command(tmp_path, monkeypatch):
 
         def tuning(figure, *arguments):
             if figure is not None:
-                monkeypatch.setattr(searching, "train", lambda cfg: {"figures": {"last": {"dice": figure(cfg)}}})
+                monkeypatch.setattr(one_trial, "train", lambda cfg: {"figures": {"last": {"dice": figure(cfg)}}})
             return run(tune.main, "tune", "hydra.run.dir=study", *arguments)
 
         yield tuning
@@ -147,12 +147,12 @@ def validate(report, value):
 
 def test_a_trial_that_lags_behind_is_pruned(monkeypatch):
     study = optuna.create_study(direction="maximize", pruner=optuna.pruners.MedianPruner(1, n_warmup_steps=1))
-    report = searching.TrialReport("val/dice")
+    report = one_trial.TrialReport("val/dice")
     validate(report, 0.1)  # no trial: nothing
 
     def run(curve):
         def objective(trial):
-            monkeypatch.setattr(searching.TrialReport, "running", trial)
+            monkeypatch.setattr(one_trial.TrialReport, "running", trial)
             for value in curve:
                 validate(report, value)
             return curve[-1]
