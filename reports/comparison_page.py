@@ -115,9 +115,10 @@ def _results(comparison: Comparison, parts: Mapping[str, Mapping[str, Figure]]) 
     notes = "".join(f"<li>{escape(note)}</li>" for note in comparison.notes)
     says = tables.gain_rows(comparison.gains[comparison.figure])
     head = ["group", "runs", tables.TITLES[comparison.figure], "gain", "is it noise?"]
+    unvalidated = document.paragraph("No run was validated while it trained.")
     found = [
         Section("In short", f'<div class="short">{_says(document.table(head, tables.short_rows(comparison)))}</div>'),
-        Section("Curves", NOSCRIPT + (_chart("curves", parts) or document.paragraph("No Dice was logged."))),
+        Section("Curves", NOSCRIPT + (_chart("curves", parts) or unvalidated)),
         Section("Figures", _figures(comparison)),
     ]
     if notes:

@@ -176,6 +176,8 @@ def verdict(over_cases: Difference, over_seeds: tuple[float, float] | None, unit
         return "nothing to compare: no class has a countable case"
     word = "better" if over_cases.mean > 0 else "worse"
     few = f" (only {units} patients)" if units < FEW else ""
+    if over_cases.low == over_cases.high == 0:
+        return f"no difference on these patients{few}"
     if over_cases.low <= 0 <= over_cases.high:
         return f"may be noise: other patients could turn it round{few}"
     if over_seeds is None:

@@ -89,6 +89,8 @@ def interval(gain: Difference) -> str:
 
 def says(gain: Difference) -> str:
     """Say what follows from a gain."""
+    if gain.low == gain.high == 0:
+        return "no difference"
     if gain.low <= 0 <= gain.high:
         return "may be noise"
     return "better" if gain.mean > 0 else "worse"

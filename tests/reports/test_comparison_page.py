@@ -109,7 +109,9 @@ def test_one_run_and_runs_without_curves_make_a_page_too(tmp_path):
     run = write_run(tmp_path / "a")
     (run / "metrics.csv").unlink()
     text, data = page_of(run)
-    assert data["charts"]["curves"] == {} and "No Dice was logged" in text and "Gain over" not in text
+    assert (
+        data["charts"]["curves"] == {} and "No run was validated while it trained" in text and "Gain over" not in text
+    )
     text, _ = page_of(write_run(tmp_path / "b", finished=False))
     assert "No run has come to its end" in text
 

@@ -70,6 +70,7 @@ def test_verdicts_tell_what_an_interval_leaves_open():
     assert verdict(unsure, (-0.03, -0.01), 20).startswith("may be noise: other patients")
     assert "the seeds differ by as much" in verdict(sure, (-0.1, 0.3), 20)
     assert "a single run does not tell" in verdict(sure, None, 20)
+    assert verdict(Difference(0.0, 0.0, 0.0), None, 20) == "no difference on these patients"
     assert "only 3 patients" in verdict(sure, (0.02, 0.18), 3)
     assert verdict(Difference(math.nan, math.nan, math.nan), None, 20).startswith("nothing to compare")
 
