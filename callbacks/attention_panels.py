@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, final
 
-import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from callbacks.shown_cases import shown_cases
 from models.network import Attentive
 from partial_labels.batch import ValidationBatch
 from reports.attention import Attention, draw_attention
@@ -30,16 +30,12 @@ class AttentionPanels(Callback):
         if count < 1:
             raise ValueError(f"count={count}: must be at least 1")
         self.output, self.count = Path(output), count
-        self.wanted: set[int] = set()
+        self.wanted: dict[int, str] = {}
         self.cases: dict[int, Attention] = {}
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Choose the cases: each in the middle of one of ``count`` equal shares."""
-        dataset: Any = trainer.test_dataloaders.dataset  # type: ignore[union-attr]
-        self.names = dataset.store.cases.column("name")
-        case_ids = np.concatenate(dataset.batches)
-        places = (np.arange(self.count) + 0.5) / self.count * len(case_ids)
-        self.wanted = set(case_ids[places.astype(int)].tolist())
+        self.wanted = shown_cases(trainer.test_dataloaders, self.count, "middles")
 
     def on_test_batch_end(
         self,
@@ -58,7 +54,7 @@ class AttentionPanels(Callback):
         for place, row in enumerate(rows if maps else []):
             case = int(batch.seen.case_id[row])
             self.cases[case] = Attention(
-                name=str(self.names[case]),
+                name=self.wanted[case],
                 image=batch.seen.image[row, 0].cpu().numpy(),
                 prediction=outputs["prediction"][row].cpu().numpy(),
                 maps={name: one[place].float().cpu().numpy() for name, one in maps.items()},

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from jaxtyping import UInt8
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from callbacks.shown_cases import shown_cases
 from partial_labels.batch import ValidationBatch
 from reports.panels import Panel, draw_panels
 
@@ -29,15 +29,11 @@ class ImagePanels(Callback):
             raise ValueError(f"count={count}: must be at least 1")
         self.output, self.count = Path(output), count
         self.panels: dict[int, Panel] = {}
-        self.wanted: set[int] = set()
+        self.wanted: dict[int, str] = {}
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Choose the cases by their place in the evaluated part."""
-        dataset: Any = trainer.test_dataloaders.dataset  # type: ignore[union-attr]
-        self.names = dataset.store.cases.column("name")
-        case_ids = np.concatenate(dataset.batches)
-        places = np.linspace(0, len(case_ids) - 1, min(self.count, len(case_ids)))
-        self.wanted = set(case_ids[places.round().astype(int)].tolist())
+        self.wanted = shown_cases(trainer.test_dataloaders, self.count)
 
     def on_test_batch_end(
         self,
@@ -52,7 +48,7 @@ class ImagePanels(Callback):
         prediction: UInt8[Tensor, "B H W"] = outputs["prediction"]
         for row, case in enumerate(batch.seen.case_id.tolist()):
             if case in self.wanted:
-                self.panels[case] = panel_of(batch, row, str(self.names[case]), prediction[row])
+                self.panels[case] = panel_of(batch, row, self.wanted[case], prediction[row])
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Draw them, with each case's mean Dice."""

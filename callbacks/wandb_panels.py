@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 from jaxtyping import Bool, Float, UInt8
 from pytorch_lightning.callbacks import Callback
 
+from callbacks.shown_cases import shown_cases
 from callbacks.wandb_run import wandb_run
 from partial_labels.batch import IGNORE, UNKNOWN, UNSURE, ValidationBatch
 from partial_labels.classes import ClassTable
@@ -46,10 +47,7 @@ class WandbPanels(Callback):
         due = (trainer.current_epoch + 1) % self.every_n_epochs == 0
         if not due or trainer.sanity_checking or wandb_run(trainer) is None:
             return
-        dataset: Any = trainer.val_dataloaders.dataset  # type: ignore[union-attr]
-        case_ids, names = np.concatenate(dataset.batches), dataset.store.cases.column("name")
-        places = np.linspace(0, len(case_ids) - 1, min(self.count, len(case_ids))).round().astype(int)
-        self.wanted = {int(case): str(names[case]) for case in case_ids[places]}
+        self.wanted = shown_cases(trainer.val_dataloaders, self.count)
 
     def on_validation_batch_end(
         self,
