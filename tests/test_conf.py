@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 
 from conf.schema import register
 from runs.instantiate import check
-from runs.stages import GIVEN, check_stages, epochs_of
+from runs.stage_plan import check_stages, epochs_of
+from runs.stages import GIVEN
 from tests.configs import CONF
 
 GROUPS = ("data", "model", "loss", "ssl", "consistency", "pseudo", "augment", "optimizer", "scheduler", "trainer")
