@@ -21,6 +21,7 @@ from partial_labels.errors import InputError
 from partial_labels.head import SigmoidHead, SoftmaxHead
 from partial_labels.pseudo_filters import CellThreshold, TopKCases
 from partial_labels.pseudo_store import PseudoRound
+from runs import stages
 from runs.checkpoint_io import ListedCheckpoints
 from runs.instantiate import build
 
@@ -110,7 +111,7 @@ def fit(store, path, head=None, epochs=2, precision="32-true", **settings):
         enable_model_summary=False,
         default_root_dir=path,
     )
-    trainer.fit(module, datamodule=Data(store))
+    stages.fit(trainer, module, Data(store))
     return trainer
 
 
