@@ -189,33 +189,6 @@ def test_the_slurm_preset_makes_a_script_that_requeues():
         assert f"#SBATCH {line}" in script
 
 
-TABLES = {"openkbp_hidden": "openkbp"}
-"""Folders of results that a sweep of another name fills, with something typed beside it."""
-DEFAULTS = {
-    "ssl=supervised",
-    "loss=masked",
-    "logger=csv",
-    "trainer.progress_bar=false",
-    "data.hide_classes_fraction=0.5",
-}
-
-
-@pytest.mark.parametrize(
-    "folder", ["openkbp", "openkbp_hidden", "openkbp_25", "acdc_3", "acdc_7", "acdc_partial", "demo"]
-)
-def test_a_table_s_sweep_types_what_its_results_were_recorded_with(folder):
-    root = Path(CONF).parent
-    sweep = OmegaConf.load(root / "conf" / "sweep" / f"{TABLES.get(folder, folder)}.yaml")
-    recorded, planned = {}, {}
-    for path in (root / "docs" / "results" / folder).glob("*.json"):
-        recorded[path.stem] = set(json.loads(path.read_text())["overrides"]) - DEFAULTS
-    for name, overrides in sweep.variants.items():
-        typed = dict(one.split("=", 1) for one in [*(f"{k}={v}" for k, v in sweep.params.items()), *overrides])
-        for seed in str(typed["seed"]).split(","):
-            planned[f"{name}_seed{seed}"] = {f"{k}={v}" for k, v in {**typed, "seed": seed}.items()} - DEFAULTS
-    assert planned == recorded
-
-
 def test_a_sweep_of_a_table_runs_its_rows_and_names_their_results(command, tmp_path):
     assert command("-m", "sweep=demo", "seed=0,1", "hydra.sweep.dir=sweep") == 0
     rows = [f"{name}_seed{seed}" for name in ("masked", "dice_ce", "all_examined") for seed in (0, 1)]
