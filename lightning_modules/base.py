@@ -18,7 +18,7 @@ from lightning_modules.schedules import Schedule
 from losses.weighted_sum import WeightedSum
 from metrics.partial_dice import PartialDice
 from models.network import SegmentationNetwork
-from models.normalised import NormalisedNetwork
+from models.normalised import NormalisedNetwork, Statistic
 from partial_labels.batch import PartialLabelBatch, ValidationBatch
 from partial_labels.classes import ClassTable
 from partial_labels.head import Head
@@ -43,8 +43,8 @@ class SegmentationModule(pl.LightningModule, ABC):
         optimizer: Makes the optimizer from parameters.
         schedule: The learning-rate schedule.
         classes: The class table; C = ``len(classes)``.
-        mean: Mean intensity of the training cases, kept in the checkpoint.
-        std: Their standard deviation.
+        mean: Mean intensity of the training cases, or of each of their channels; kept in the checkpoint.
+        std: The standard deviation likewise.
         monitor: The logged metric that tells which checkpoint is best.
         strong: What the student sees of the rows that no human labeled; None for the weak view.
         monitored: The network whose figures are ``val/``: it chooses the best checkpoint and is used afterwards.
@@ -66,8 +66,8 @@ class SegmentationModule(pl.LightningModule, ABC):
         optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer],
         schedule: Schedule,
         classes: ClassTable,
-        mean: float,
-        std: float,
+        mean: Statistic,
+        std: Statistic,
         monitor: str = "val/dice",
         strong: StrongView | None = None,
         monitored: str = "student",
@@ -77,7 +77,7 @@ class SegmentationModule(pl.LightningModule, ABC):
             raise ValueError(f"monitor={monitor}: choose {', '.join(MONITORS)} or val/dice/<class>")
         if monitored not in self.validated:
             raise ValueError(f"monitored={monitored}: choose {' or '.join(self.validated)}")
-        self.student = NormalisedNetwork(network)
+        self.student = NormalisedNetwork(network, channels=1 if isinstance(mean, float) else len(mean))
         self.student.set_statistics(mean, std)
         self.head, self.loss = head, loss
         self.make_optimizer, self.schedule = optimizer, schedule
@@ -107,7 +107,7 @@ class SegmentationModule(pl.LightningModule, ABC):
         """The weight lambda of the unsupervised loss at this step."""
         return 1.0
 
-    def student_view(self, batch: PartialLabelBatch, batch_idx: int) -> Float[Tensor, "B 1 H W"]:
+    def student_view(self, batch: PartialLabelBatch, batch_idx: int) -> Float[Tensor, "B I H W"]:
         """Return the images with the strong view in the rows that follow the labeled stream's."""
         if self.strong is None:
             return batch.image

@@ -26,7 +26,7 @@ LEAST_SIDE = 64
 
 @final
 class Backbone(nn.Module):
-    """An ``AutoBackbone`` of the transformers library, taking grey images.
+    """An ``AutoBackbone`` of the transformers library, taking grey images, or as many channels as it was made for.
 
     A checkpoint's own normalisation is the first thing it does: mean and standard deviation are buffers of one value a
     channel, and subtracting them makes three channels of a grey one.
@@ -35,12 +35,13 @@ class Backbone(nn.Module):
     (of a pyramid), last what follows them. ``trainable_blocks`` and ``layer_decay`` go by them.
 
     Args:
+        in_channels: Channels of the image: 1, or those of the stem.
         name: A folder or a name on the hub, with ``config.json``, ``preprocessor_config.json`` and
             ``model.safetensors``; or, without weights, an architecture (``resnet``, ``convnextv2``, ``swin``).
         levels: Chooses among the indices of all stages those whose features are returned.
         pretrained: Load weights; false starts from random ones.
         config: Values of the configuration to replace.
-        stem: How one grey channel meets the filters of the stem: ``repeat`` shows it to each of their channels,
+        stem: How a single grey channel meets the filters of the stem: ``repeat`` shows it to each of their channels,
             ``sum`` adds the channels up, and saves their time, under the mean normalisation of the channels.
         trainable_blocks: How many of the last blocks train, 0 for none; null trains everything.
         encoder_lr: Learning rate of the last block relative to the decoder's, above 0.
@@ -55,6 +56,7 @@ class Backbone(nn.Module):
 
     def __init__(
         self,
+        in_channels: int,
         name: str,
         levels: Callable[[Sequence[int]], Sequence[int]],
         pretrained: bool,
@@ -74,8 +76,15 @@ class Backbone(nn.Module):
         self.model = build(name, levels, pretrained, config)
         self.standalone_keys = standalone(self.model.config)
         self.input_statistics = (0.0, 1.0) if pretrained else None
-        self._normalise_by(*(statistics_of(name) if pretrained else ([0.0], [1.0])), stem)
-        self._probe(name)
+        channels = int(self.model.config.num_channels)
+        if in_channels not in (1, channels):
+            raise ValueError(
+                f"model.backbone={name}: takes images of 1 or {channels} channels, the data have {in_channels}; "
+                "choose as many windows (data.source.reader.window)"
+            )
+        summed = in_channels == 1 and stem == "sum"
+        self._normalise_by(*(statistics_of(name) if pretrained else ([0.0], [1.0])), summed)
+        self._probe(name, in_channels)
         depths = depths_of(self.model)
         top = max(depths.values())
         self.lr_scale = {f"model.{key}": encoder_lr * layer_decay ** (top - depth) for key, depth in depths.items()}
@@ -88,7 +97,7 @@ class Backbone(nn.Module):
         """Channels of each level's features, the finest first."""
         return list(self.model.channels)
 
-    def forward(self, image: Float[Tensor, "B 1 H W"]) -> list[Tensor]:
+    def forward(self, image: Float[Tensor, "B I H W"]) -> list[Tensor]:
         """Return features (B, C, h, w) of each level, the finest first."""
         features = self.model((image - self.mean) / self.std).feature_maps
         return list(features)
@@ -102,21 +111,21 @@ class Backbone(nn.Module):
                 module.eval()
         return self
 
-    def _normalise_by(self, mean: Sequence[float], std: Sequence[float], stem: Stem) -> None:
+    def _normalise_by(self, mean: Sequence[float], std: Sequence[float], summed: bool) -> None:
         channels = int(self.model.config.num_channels)
-        if stem == "sum":
+        if summed:
             sum_stem(self.model)
             mean, std, channels = [sum(mean) / len(mean)], [sum(std) / len(std)], 1
         self.register_buffer("mean", torch.tensor(mean)[:, None, None].expand(channels, 1, 1).clone())
         self.register_buffer("std", torch.tensor(std)[:, None, None].expand(channels, 1, 1).clone())
 
     @torch.enable_grad()
-    def _probe(self, name: str) -> None:
+    def _probe(self, name: str, in_channels: int) -> None:
         """Run once on a small image: measure strides, and let parameters rest that no feature depends on."""
         patch = patch_of(self.model.config)
         side = -(-LEAST_SIDE // patch) * patch
         try:
-            features = self.eval()(torch.zeros(1, 1, side, side))
+            features = self.eval()(torch.zeros(1, in_channels, side, side))
         except (RuntimeError, ValueError) as error:
             raise ValueError(f"model.backbone={name}: fails on {side} x {side}: {first_line(error)}") from error
         self.strides = [side // level.shape[2] for level in features]

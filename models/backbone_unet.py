@@ -21,7 +21,7 @@ class BackboneUNet(PretrainedNetwork):
     others; encoders learnt on photographs also help with medical images where few are labeled.
 
     Args:
-        in_channels: Channels of the image; must be 1.
+        in_channels: Channels of the image: 1, or as many as the encoder's stem takes, which is 3.
         out_channels: Logits per pixel.
         backbone: A folder or a name on the hub (``microsoft/resnet-50``), or without weights an architecture.
         pretrained: See :class:`models.backbone.Backbone`, also for the following.
@@ -53,13 +53,11 @@ class BackboneUNet(PretrainedNetwork):
         norm: str = "batch",
         deep_supervision: bool = False,
     ) -> None:
-        if in_channels != 1:
-            raise ValueError(f"model backbone_unet takes grey images, in_channels=1; {in_channels} were given")
         if width < 1:
             raise ValueError(f"model.width={width}: must be 1 or more")
         encoder = Backbone(
-            backbone, list, pretrained, config or {}, stem, trainable_blocks, encoder_lr, layer_decay
-        )  # fmt: skip
+            in_channels, backbone, list, pretrained, config or {}, stem, trainable_blocks, encoder_lr, layer_decay
+        )
         strides = encoder.strides
         if len(strides) < 2 or any(coarse != 2 * fine for fine, coarse in pairwise(strides)):
             raise ValueError(

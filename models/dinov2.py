@@ -28,7 +28,7 @@ class DINOv2(PretrainedNetwork):
     bicubically.
 
     Args:
-        in_channels: Channels of the image; must be 1.
+        in_channels: Channels of the image: 1, or as many as the encoder's stem takes, which is 3.
         out_channels: Logits per pixel.
         backbone: A folder or a name on the hub (``facebook/dinov2-small``), or without weights an architecture.
         pretrained: See :class:`models.backbone.Backbone`, also for the following.
@@ -61,15 +61,21 @@ class DINOv2(PretrainedNetwork):
         scale: float = 1.0,
         width: int | None = None,
     ) -> None:
-        if in_channels != 1:
-            raise ValueError(f"model dinov2 takes grey images, in_channels=1; {in_channels} were given")
         if scale <= 0:
             raise ValueError(f"model.scale={scale}: must be above 0")
         if width is not None and width < 4:
             raise ValueError(f"model.width={width}: must be 4 or more, or null")
         chosen = DECODERS[decoder]
         encoder = Backbone(
-            backbone, chosen.choose, pretrained, config or {}, stem, trainable_blocks, encoder_lr, layer_decay
+            in_channels,
+            backbone,
+            chosen.choose,
+            pretrained,
+            config or {},
+            stem,
+            trainable_blocks,
+            encoder_lr,
+            layer_decay,
         )
         if len(set(encoder.strides)) > 1:
             raise ValueError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from collections.abc import Sequence
 from typing import final
 
 import torch
@@ -11,26 +11,36 @@ from torch import Tensor, nn
 
 from models.network import Attentive, SegmentationNetwork
 
+Statistic = float | Sequence[float]
+"""A number for each channel; a single one may stand alone."""
+
 
 @final
 class NormalisedNetwork(nn.Module):
     """Brings intensities to mean 0 and deviation 1 of the training cases, then runs the network.
 
     The two numbers are buffers and travel in every checkpoint: training, evaluation and prediction cannot disagree
-    about them, whatever images they see.
+    about them, whatever images they see. Images of several channels have two each, (I, 1, 1).
 
     Args:
         network: Any network of this package.
+        channels: Channels of the image.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, network: SegmentationNetwork) -> None:
+    def __init__(self, network: SegmentationNetwork, channels: int = 1) -> None:
         super().__init__()
         self.network = network
-        self.register_buffer("mean", torch.tensor(0.0))
-        self.register_buffer("std", torch.tensor(1.0))
+        shape = (channels, 1, 1) if channels > 1 else ()
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("std", torch.ones(shape))
+
+    @property
+    def channels(self) -> int:
+        """Channels of the image."""
+        return self.mean.numel()
 
     @property
     def divisor(self) -> int:
@@ -45,16 +55,17 @@ class NormalisedNetwork(nn.Module):
         """
         self.network.check_size(height, width)
 
-    def set_statistics(self, mean: float, std: float) -> None:
+    def set_statistics(self, mean: Statistic, std: Statistic) -> None:
         """Set mean and standard deviation of the training cases' intensities.
 
         Raises:
-            ValueError: If ``std`` is not above 0, or one of them is not finite.
+            ValueError: If a deviation is not above 0, or a number is not finite.
         """
-        if not (isfinite(mean) and isfinite(std) and std > 0):
+        means, stds = (torch.as_tensor(given, dtype=torch.float32) for given in (mean, std))
+        if not (means.isfinite().all() and stds.isfinite().all() and (stds > 0).all()):
             raise ValueError(f"normalisation by mean {mean} and deviation {std}: are the training images constant?")
-        self.mean.fill_(mean)
-        self.std.fill_(std)
+        self.mean.copy_(means.reshape(self.mean.shape))
+        self.std.copy_(stds.reshape(self.std.shape))
 
     def forward(self, image: Float[Tensor, "B I H W"]) -> Tensor | list[Tensor]:
         """Return the network's logits of the normalised image."""

@@ -69,7 +69,7 @@ def test_other_plain_transformers_go_too():
     [
         ({"scale": 0.0}, r"model\.scale=0\.0"),
         ({"width": 3}, r"model\.width=3"),
-        ({"in_channels": 2}, "grey images"),
+        ({"in_channels": 2}, "takes images of 1 or 3 channels, the data have 2"),
         ({"backbone": "resnet", "config": RESNET, "decoder": "dpt"}, "a pyramid goes with model=backbone_unet"),
     ],
 )

@@ -42,7 +42,7 @@ def resnet(tmp_path: Path) -> Path:
 def made(name: str | Path, pretrained: bool = True, **keys) -> Backbone:
     config = {} if pretrained else RESNET
     defaults = {"stem": "repeat", "trainable_blocks": None, "encoder_lr": 1.0, "layer_decay": 1.0}
-    return Backbone(str(name), list, pretrained, config, **{**defaults, **keys})
+    return Backbone(1, str(name), list, pretrained, config, **{**defaults, **keys})
 
 
 def unet(name: str | Path, **keys) -> BackboneUNet:
@@ -230,7 +230,7 @@ def test_parameters_that_no_feature_depends_on_rest():
         ({"backbone": "dinov2", "config": VIT}, r"strides \[14, .*plain vision transformers go with model=dinov2"),
         ({"pretrained": True}, r"model\.backbone=resnet: has no weights"),
         ({"width": 0}, r"model\.width=0"),
-        ({"in_channels": 3}, r"grey images"),
+        ({"in_channels": 2}, r"model\.backbone=resnet: takes images of 1 or 3 channels, the data have 2"),
     ],
 )
 def test_arguments_out_of_range_are_refused(keys, message):
