@@ -1,4 +1,8 @@
-"""Changes of the grey values; labels are never touched."""
+"""Changes of the grey values; labels are never touched.
+
+The I channels of an image, several windows of one scan, are changed alike: a strength, or the place of a rectangle, is
+drawn once an image. Means are each channel's own, and so is the noise.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +41,7 @@ class IntensityOp(ABC):
             raise ValueError(f"{name}: low={low}, high={high} must be in order and at least {self.least:g}")
         self.probability, self.low, self.high = probability, low, high
 
-    def __call__(self, image: Float[Tensor, "B 1 H W"], draws: Draws) -> Float[Tensor, "B 1 H W"]:
+    def __call__(self, image: Float[Tensor, "B I H W"], draws: Draws) -> Float[Tensor, "B I H W"]:
         """Return the images, the chosen ones changed; those given stay as they are."""
         chosen, draws = draws.choose(self.probability)
         chosen = chosen.to(image.device)
@@ -47,7 +51,7 @@ class IntensityOp(ABC):
         return image.index_copy(0, chosen, changed) if len(chosen) else image
 
     @abstractmethod
-    def change(self, image: Float[Tensor, "n 1 H W"], draws: Draws) -> Float[Tensor, "n 1 H W"]:
+    def change(self, image: Float[Tensor, "n I H W"], draws: Draws) -> Float[Tensor, "n I H W"]:
         """Change every image given, all copies; what is drawn must be drawn for n = 0 too (see :class:`Draws`)."""
 
 
@@ -57,7 +61,7 @@ class Gamma(IntensityOp):
 
     least = 0.001
 
-    def change(self, image: Float[Tensor, "n 1 H W"], draws: Draws) -> Float[Tensor, "n 1 H W"]:
+    def change(self, image: Float[Tensor, "n I H W"], draws: Draws) -> Float[Tensor, "n I H W"]:
         """Apply it; 0 and 1 stay where they are."""
         return image.pow(per_image(draws.log_uniform(self.low, self.high), image))
 
@@ -68,7 +72,7 @@ class Contrast(IntensityOp):
 
     least = 0.001
 
-    def change(self, image: Float[Tensor, "n 1 H W"], draws: Draws) -> Float[Tensor, "n 1 H W"]:
+    def change(self, image: Float[Tensor, "n I H W"], draws: Draws) -> Float[Tensor, "n I H W"]:
         """Apply it."""
         mean = image.mean(dim=(-2, -1), keepdim=True)
         return torch.lerp(mean, image, per_image(draws.log_uniform(self.low, self.high), image))
@@ -80,7 +84,7 @@ class Brightness(IntensityOp):
 
     least = -1.0
 
-    def change(self, image: Float[Tensor, "n 1 H W"], draws: Draws) -> Float[Tensor, "n 1 H W"]:
+    def change(self, image: Float[Tensor, "n I H W"], draws: Draws) -> Float[Tensor, "n I H W"]:
         """Apply it."""
         return image + per_image(draws.uniform(self.low, self.high), image)
 
@@ -91,7 +95,7 @@ class Noise(IntensityOp):
 
     least = 0.0
 
-    def change(self, image: Float[Tensor, "n 1 H W"], draws: Draws) -> Float[Tensor, "n 1 H W"]:
+    def change(self, image: Float[Tensor, "n I H W"], draws: Draws) -> Float[Tensor, "n I H W"]:
         """Apply it."""
         deviation = per_image(draws.uniform(self.low, self.high), image)
         return torch.addcmul(image, deviation, draws.noise(image))
@@ -103,7 +107,7 @@ class Blur(IntensityOp):
 
     least = 0.001
 
-    def change(self, image: Float[Tensor, "n 1 H W"], draws: Draws) -> Float[Tensor, "n 1 H W"]:
+    def change(self, image: Float[Tensor, "n I H W"], draws: Draws) -> Float[Tensor, "n I H W"]:
         """Apply it, one axis after the other, each image with its own kernel; kernels end at three of the largest."""
         sigma = draws.uniform(self.low, self.high).to(image.device)
         if not len(image):
@@ -146,7 +150,7 @@ class Cutout(IntensityOp):
             )
         self.holes, self.fill = holes, fill
 
-    def change(self, image: Float[Tensor, "n 1 H W"], draws: Draws) -> Float[Tensor, "n 1 H W"]:
+    def change(self, image: Float[Tensor, "n I H W"], draws: Draws) -> Float[Tensor, "n I H W"]:
         """Apply it."""
         centre = draws.uniform(0.0, 1.0, 2, self.holes, 1).to(image.device)
         half = draws.uniform(self.low / 2, self.high / 2, 2, self.holes, 1).to(image.device)
@@ -159,6 +163,6 @@ class Cutout(IntensityOp):
         return torch.where(hidden, value, image)
 
 
-def per_image(values: Float[Tensor, " n"], image: Float[Tensor, "n 1 H W"]) -> Float[Tensor, "n 1 1 1"]:
+def per_image(values: Float[Tensor, " n"], image: Float[Tensor, "n I H W"]) -> Float[Tensor, "n 1 1 1"]:
     """Bring one number per image to the images' device and shape."""
     return values.to(image.device)[:, None, None, None]

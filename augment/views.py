@@ -53,12 +53,12 @@ class StrongView:
     def __init__(self, intensity: Sequence[IntensityOp] = ()) -> None:
         self.intensity = list(intensity)
 
-    def __call__(self, image: Float[Tensor, "B 1 H W"], draws: Draws) -> Float[Tensor, "B 1 H W"]:
+    def __call__(self, image: Float[Tensor, "B I H W"], draws: Draws) -> Float[Tensor, "B I H W"]:
         """Return the strong view of a weak one; the images given stay as they are."""
         return apply(self.intensity, image, draws)
 
 
-def apply(intensity: Sequence[IntensityOp], image: Float[Tensor, "B 1 H W"], draws: Draws) -> Float[Tensor, "B 1 H W"]:
+def apply(intensity: Sequence[IntensityOp], image: Float[Tensor, "B I H W"], draws: Draws) -> Float[Tensor, "B I H W"]:
     """Apply one change after the other."""
     for change in intensity:
         image = change(image, draws)

@@ -55,13 +55,13 @@ def sampling_grid(
 
 
 def resample(
-    image: Float[Tensor, "b 1 H W"], label: UInt8[Tensor, "b H W"], grid: Float[Tensor, "b 2 H W"]
-) -> tuple[Float[Tensor, "b 1 H W"], UInt8[Tensor, "b H W"]]:
+    image: Float[Tensor, "b I H W"], label: UInt8[Tensor, "b H W"], grid: Float[Tensor, "b 2 H W"]
+) -> tuple[Float[Tensor, "b I H W"], UInt8[Tensor, "b H W"]]:
     """Look up image and label where the grid says.
 
-    The image is interpolated linearly, with 0 beyond the frame; the label takes the nearest pixel, with ``IGNORE``
-    beyond the frame, because nobody knows what lies there. Ids pass through float32, which holds them exactly;
-    shifted by ``IGNORE``, the zeros of the padding mean just that.
+    All channels are moved alike. The image is interpolated linearly, with 0 beyond the frame; the label takes the
+    nearest pixel, with ``IGNORE`` beyond the frame, because nobody knows what lies there. Ids pass through float32,
+    which holds them exactly; shifted by ``IGNORE``, the zeros of the padding mean just that.
     """
     places = grid.movedim(1, -1)
     image = F.grid_sample(image, places, mode="bilinear", padding_mode="zeros", align_corners=True)

@@ -32,13 +32,13 @@ class Labeler:
         self.precision, self.device = trainer.precision_plugin, trainer.strategy.root_device
 
     @torch.no_grad()
-    def probs(self, image: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B C H W"]:
+    def probs(self, image: Float[Tensor, "B I H W"]) -> Float[Tensor, "B C H W"]:
         """Return class probabilities in fp32."""
         with self.precision.forward_context():
             logits = self.network(self.precision.convert_input(image))
         return self.head.probs(logits)
 
-    def predict(self, image: Float[Tensor, "B 1 H W"]) -> UInt8[Tensor, "B H W"]:
+    def predict(self, image: Float[Tensor, "B I H W"]) -> UInt8[Tensor, "B H W"]:
         """Return the most probable class of each pixel."""
         return self.probs(image).argmax(dim=1).to(torch.uint8)
 

@@ -82,7 +82,7 @@ class EvaluationModule(pl.LightningModule):
                 self._count(self._decoded(native[None]), case)
         return {"prediction": prediction, "confidence": confidence_of(prediction, probs)}
 
-    def predict(self, image: Float[Tensor, "B 1 H W"]) -> tuple[UInt8[Tensor, "B H W"], Float[Tensor, "B C H W"]]:
+    def predict(self, image: Float[Tensor, "B I H W"]) -> tuple[UInt8[Tensor, "B H W"], Float[Tensor, "B C H W"]]:
         """Return label maps of the target's classes, and the probabilities of the network's own."""
         probs = self.head.probs(self.network(image))
         return self._decoded(probs), probs

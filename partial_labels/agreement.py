@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 Predict = Callable[[Tensor], Tensor]
-"""From images (B, 1, H, W) to label maps (B, H, W)."""
+"""From images (B, I, H, W) to label maps (B, H, W)."""
 
 
 @final
@@ -41,7 +41,7 @@ class Agreement:
     def __call__(
         self,
         predict: Predict,
-        image: Float[Tensor, "B 1 H W"],
+        image: Float[Tensor, "B I H W"],
         prediction: UInt8[Tensor, "B H W"],
         valid: Bool[Tensor, "B H W"],
         num_classes: int,
@@ -73,7 +73,7 @@ class Agreement:
                 yield prediction.roll(-step, axis), ~edge(everywhere, step, axis)
 
 
-def moved(image: Float[Tensor, "B 1 H W"], step: int, axis: int) -> Float[Tensor, "B 1 H W"]:
+def moved(image: Float[Tensor, "B I H W"], step: int, axis: int) -> Float[Tensor, "B I H W"]:
     """Move the image by ``step`` pixels along -2 (rows) or -1 (columns), repeating the border pixels."""
     before, after = max(step, 0), max(-step, 0)
     padding = (0, 0, before, after) if axis == -2 else (before, after, 0, 0)

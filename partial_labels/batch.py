@@ -30,8 +30,8 @@ class PartialLabelBatch(NamedTuple):
     (:func:`derive_background`). An unlabeled image is a row of ``UNKNOWN``, so one batch can mix all kinds.
     """
 
-    image: Float[Tensor, "B 1 H W"]
-    """Intensities in [0, 1]; the network's first layer normalises."""
+    image: Float[Tensor, "B I H W"]
+    """Intensities in [0, 1] of I channels, mostly one; the network's first layer normalises."""
     label: UInt8[Tensor, "B H W"]
     """Class id, 0 = none of the known classes, or ``UNSURE`` or ``IGNORE``."""
     status: UInt8[Tensor, "B C"]
