@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from datamodules.fit import Pair, Placement, StoredGrid, fit_image, fit_label
-from datamodules.sources.base import Source, SourceCase
+from datamodules.sources.base import Source, SourceCase, is_constant
 from partial_labels.batch import IGNORE
 from partial_labels.case_store import CaseRow, CaseStoreWriter, StoreHeader
 from partial_labels.errors import InputError
@@ -29,6 +29,7 @@ def header_of(source: Source, grid: StoredGrid) -> StoreHeader:
         left_right_axis=source.left_right_axis,
         fit=grid.fit,
         fingerprint=source.fingerprint(),
+        channels=source.channels,
     )
 
 
@@ -85,10 +86,11 @@ def check_name(row: CaseRow, names: set[str], source: Source) -> None:
 
 def check_image(case: SourceCase, where: str) -> None:
     """Refuse an image that does not fit its label or shows nothing."""
+    shape = case.image.shape[-2:]
     for name, array in (("label", case.label), ("truth", case.truth)):
-        if array is not None and array.shape != case.image.shape:
-            raise InputError(f"{where}: image of {case.image.shape} pixels, {name} of {array.shape}; mend one of them")
-    if case.image.min() == case.image.max():
+        if array is not None and array.shape != shape:
+            raise InputError(f"{where}: image of {shape} pixels, {name} of {array.shape}; mend one of them")
+    if is_constant(case.image):
         raise InputError(f"{where}: constant image (every pixel is {case.image.flat[0]}); mend it or leave it out")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,9 +21,9 @@ from partial_labels.errors import InputError
 from partial_labels.pseudo_store import PseudoRound
 
 
-def intensities(stored: Shaped[Tensor, "B H W"], header: StoreHeader) -> Float[Tensor, "B 1 H W"]:
+def intensities(stored: Shaped[Tensor, "B I H W"], header: StoreHeader) -> Float[Tensor, "B I H W"]:
     """Turn stored integers into intensities in [0, 1]."""
-    return (stored[:, None].float() * header.slope + header.intercept).clamp_(0, 1)
+    return (stored.float() * header.slope + header.intercept).clamp_(0, 1)
 
 
 def labels_of(store: CaseStore, case_ids: NDArray[np.int64]) -> UInt8[NDArray, "B H W"]:
@@ -74,7 +75,7 @@ class TrainingCases:
                 for values in (self.pseudo_round.labels, self.pseudo_round.status, self.pseudo_round.weight)
             )
         return PartialLabelBatch(
-            image=intensities(torch.from_numpy(np.asarray(self.store.images[ids])), self.store.header),
+            image=intensities(torch.from_numpy(self.store.image(ids)), self.store.header),
             label=torch.from_numpy(label),
             status=torch.from_numpy(status),
             weight=torch.from_numpy(weight),
@@ -98,7 +99,7 @@ class ResidentCases:
         numbers = torch.from_numpy(np.unique(case_ids))
         images, labels = [], []
         for block in torch.split(numbers, self.BLOCK):
-            images.append(torch.from_numpy(np.asarray(cases.store.images[block.numpy()])).to(device))
+            images.append(torch.from_numpy(cases.store.image(block.numpy())).to(device))
             labels.append(cases.read(block).label)
         status = [torch.from_numpy(cases.shown.status[numbers.numpy()])]
         weight = [torch.ones(len(numbers))]
@@ -119,8 +120,8 @@ class ResidentCases:
     @staticmethod
     def bytes_needed(store: CaseStore, num_cases: int) -> int:
         """Return the memory that ``num_cases`` cases take."""
-        height, width = store.header.size
-        return num_cases * height * width * (np.dtype(store.header.image_dtype).itemsize + 1)
+        header = store.header
+        return num_cases * math.prod(header.size) * (header.channels * np.dtype(header.image_dtype).itemsize + 1)
 
     def read(self, case_ids: Int64[Tensor, " B"], completed: Sequence[bool] = ()) -> PartialLabelBatch:
         """Gather the cases on the device; see :meth:`TrainingCases.read`."""
@@ -183,7 +184,7 @@ class EvaluationDataset(Dataset[ValidationBatch]):
         ids = self.batches[index]
         store = self.store
         truth = seen = PartialLabelBatch(
-            image=intensities(torch.from_numpy(np.asarray(store.images[ids])), store.header),
+            image=intensities(torch.from_numpy(store.image(ids)), store.header),
             label=torch.from_numpy(labels_of(store, ids)),
             status=torch.from_numpy(store.status[ids]),
             weight=torch.ones(len(ids)),
@@ -197,13 +198,18 @@ class EvaluationDataset(Dataset[ValidationBatch]):
         return ValidationBatch(seen, truth, torch.from_numpy(store.cases.volume_number[ids]))
 
 
-def mean_and_std(store: CaseStore, case_ids: NDArray[np.int64], block: int = 256) -> tuple[float, float]:
-    """Return mean and standard deviation of the intensities of some cases, from one histogram of stored values."""
+def mean_and_std(
+    store: CaseStore, case_ids: NDArray[np.int64], block: int = 256
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of each channel's intensities, from one histogram of stored values each."""
     lowest = int(np.iinfo(store.header.image_dtype).min)
-    counts = np.zeros(np.iinfo(store.header.image_dtype).max - lowest + 1, dtype=np.int64)
+    levels = np.iinfo(store.header.image_dtype).max - lowest + 1
+    counts = np.zeros((store.header.channels, levels), dtype=np.int64)
     for start in range(0, len(case_ids), block):
-        stored = np.asarray(store.images[case_ids[start : start + block]]).ravel()
-        counts += np.bincount(stored.astype(np.int64) - lowest, minlength=len(counts))
-    level = np.clip((np.arange(len(counts)) + lowest) * store.header.slope + store.header.intercept, 0, 1)
-    mean = float(np.average(level, weights=counts))
-    return mean, float(np.average((level - mean) ** 2, weights=counts)) ** 0.5
+        stored = store.image(case_ids[start : start + block])
+        for channel, count in enumerate(counts):
+            count += np.bincount(stored[:, channel].ravel().astype(np.int64) - lowest, minlength=levels)
+    level = np.clip((np.arange(levels) + lowest) * store.header.slope + store.header.intercept, 0, 1)
+    means = [float(np.average(level, weights=count)) for count in counts]
+    variances = [np.average((level - mean) ** 2, weights=count) for mean, count in zip(means, counts, strict=True)]
+    return tuple(means), tuple(float(variance) ** 0.5 for variance in variances)

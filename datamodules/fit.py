@@ -126,12 +126,14 @@ def fit_image(image: Array, size: Size, fit: Fit, fill: int = 0, zoom: Pair = (1
     """Bring an image to the stored size: bilinear, widened to the pixel where it shrinks so that nothing aliases.
 
     Args:
-        image: (h, w) uint8 or int16.
+        image: (h, w) uint8 or int16, or (I, h, w) of several channels.
         size: (H, W).
         fit: The rule.
         fill: Value of the padding.
         zoom: See :meth:`StoredGrid.zoom`.
     """
+    if image.ndim == 3:
+        return np.stack([fit_image(channel, size, fit, fill, zoom) for channel in image])
     place = Placement.of((image.shape[0], image.shape[1]), size, fit, zoom)
     if place.scaled != image.shape:
         rows, columns = place.scaled

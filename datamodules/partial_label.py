@@ -137,7 +137,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
         self.store: CaseStore | None = None
         self.split: Split | None = None
         self.resident: ResidentCases | None = None
-        self.statistics: tuple[float, float] | None = None
+        self.statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None
         self.batches_seen = 0
 
     @property
@@ -228,12 +228,16 @@ class PartialLabelDataModule(pl.LightningDataModule):
         """Micro-batches an epoch."""
         return self.given_steps_per_epoch or -(-len(self.labeled) // self.batch_size)
 
-    def intensity_statistics(self) -> tuple[float, float]:
-        """Return mean and standard deviation of the training cases, for the network's first layer."""
+    def intensity_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return mean and standard deviation of each channel of the training cases, for the network's first layer."""
         if self.statistics is None:
             self.statistics = mean_and_std(self.opened, self.part("train"))
-        if not self.statistics[1] > 0:
-            raise InputError(f"{self.opened.header.name}: every training image is constant; check the source's files")
+        constant = [channel for channel, std in enumerate(self.statistics[1]) if not std > 0]
+        if constant:
+            which = f"channel {constant[0]} of " if self.opened.header.channels > 1 else ""
+            raise InputError(
+                f"{self.opened.header.name}: {which}every training image is constant; check the source's files"
+            )
         return self.statistics
 
     def part(self, name: str) -> Ids:

@@ -127,7 +127,7 @@ def make_split(
         InputError: If an argument is out of range, a part is empty, the units are too few, or no class has a case.
     """
     _check_arguments(val_fraction, folds, fold, similarity)
-    vectors = thumbnail_vectors(store.images)
+    vectors = thumbnail_vectors(store.first_channel)
     cluster = cluster_vectors(vectors, similarity)
     shown = present_cells(store) & (store.status == HUMAN)
     balanced = shown if store.truth is None else present_cells(store, truth=True)

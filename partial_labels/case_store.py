@@ -4,7 +4,7 @@ A store is a folder::
 
     header.json     StoreHeader: size, dtype, scale, spacing, axis, class table, fingerprint of the source
     cases.csv       CaseTable: one row a case
-    images.npy      (N, H, W) uint8 or int16
+    images.npy      (N, H, W) uint8 or int16; (N, I, H, W) where an image has I > 1 channels
     labels.npy      (N, H, W) uint8, as the source shows them
     status.npy      (N, C) uint8, HUMAN where a cell was examined
     truth.npy       (N, H, W) uint8, only where the source knows more than it shows; never read by training
@@ -56,6 +56,7 @@ class StoreHeader:
         left_right_axis: The array axis along which the patient's left and right lie; ``none`` forbids mirrors.
         fit: The rule by which slices were brought to ``size``: ``scale`` or ``pad``.
         fingerprint: Changes whenever the source would give another store.
+        channels: I, the channels of an image.
     """
 
     name: str
@@ -68,6 +69,7 @@ class StoreHeader:
     left_right_axis: str = "none"
     fit: str = "scale"
     fingerprint: str = ""
+    channels: int = 1
 
     def __post_init__(self) -> None:
         if self.left_right_axis not in AXES:
@@ -75,14 +77,19 @@ class StoreHeader:
         if self.image_dtype not in ("uint8", "int16"):
             raise InputError(f"image dtype {self.image_dtype!r}: a store holds uint8 or int16")
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of a stored image: (H, W), or (I, H, W) of more channels than one."""
+        return self.size if self.channels == 1 else (self.channels, *self.size)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         return asdict(self) | {"classes": self.classes.to_json(), "format": FORMAT}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> StoreHeader:
-        """Read what :meth:`to_json` wrote."""
-        values = {f.name: record[f.name] for f in fields(cls)}
+        """Read what :meth:`to_json` wrote; an older header says nothing of channels, and means one."""
+        values = {f.name: ({"channels": 1} | record)[f.name] for f in fields(cls)}
         values["classes"] = ClassTable.from_json(record["classes"])
         values["size"] = tuple(record["size"])
         values["spacing_mm"] = tuple(record["spacing_mm"]) if record["spacing_mm"] else None
@@ -174,7 +181,7 @@ class CaseStore:
         path: The folder.
         header: What holds for every case.
         cases: The case table.
-        images: (N, H, W) uint8 or int16.
+        images: (N, H, W) uint8 or int16, or (N, I, H, W): see :meth:`image`.
         labels: (N, H, W) uint8 class ids as shown, with ``IGNORE`` where padding was added.
         status: (N, C) uint8, ``HUMAN`` or ``UNKNOWN``, channel 0 derived.
         truth: (N, H, W) uint8, every class, or None where the source knows no more than it shows.
@@ -226,13 +233,24 @@ class CaseStore:
     def __post_init__(self) -> None:
         slices: tuple[int, ...] = (len(self.cases), *self.header.size)
         native = sum(row.height * row.width for row in self.cases.rows if row.native_offset >= 0)
-        expected = {"images": slices, "labels": slices, "status": (len(self.cases), len(self.header.classes))}
+        images = (len(self.cases), *self.header.image_shape)
+        expected = {"images": images, "labels": slices, "status": (len(self.cases), len(self.header.classes))}
         expected |= {"truth": slices} if self.truth is not None else {}
         expected |= {"native": (native,)} if native else {}
         for name, shape in expected.items():
             found = np.shape(getattr(self, name))
             if found != shape:
                 raise ValueError(f"{name} of shape {found}, expected {shape}")
+
+    def image(self, cases: int | slice | NDArray[np.int64]) -> Array:
+        """Read stored intensities with their channels: (I, H, W) of one case, (B, I, H, W) of several."""
+        stored = np.asarray(self.images[cases])
+        return stored if self.header.channels > 1 else stored[..., None, :, :]
+
+    @property
+    def first_channel(self) -> Array:
+        """(N, H, W), the channel that pictures show and that slices are compared by; still a memory map."""
+        return self.images if self.header.channels == 1 else self.images[:, 0]
 
     def native_label(self, index: int) -> NDArray[np.uint8]:
         """Return the label of a case on its source grid, (height, width)."""
@@ -274,7 +292,7 @@ class CaseStoreWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
         size = self.header.size
-        self.images = ArrayFile(self.folder / "images.npy", self.header.image_dtype, size)
+        self.images = ArrayFile(self.folder / "images.npy", self.header.image_dtype, self.header.image_shape)
         self.labels = ArrayFile(self.folder / "labels.npy", "uint8", size)
         self.truth = ArrayFile(self.folder / "truth.npy", "uint8", size) if self.with_truth else None
         self.native = ArrayFile(self.folder / "native.npy", "uint8")
@@ -293,7 +311,7 @@ class CaseStoreWriter:
 
         Args:
             row: Its row of the case table; height, width and native offset are filled in here.
-            image: (H, W) stored intensities.
+            image: Stored intensities of the header's ``image_shape``.
             label: (H, W) class ids as shown.
             examined: (C,) which cells were examined; channel 0 is derived.
             truth: (H, W) every class, for a store ``with_truth``.

@@ -23,7 +23,7 @@ class SourceCase:
 
     Args:
         row: Name, group, volume, slice, split and rank.
-        image: (h, w) uint8 or int16.
+        image: (h, w) uint8 or int16, or (I, h, w) where the source has several ``channels``.
         label: (h, w) uint8 class ids as shown.
         examined: (C,) bool, which cells were examined; entry 0 is not read.
         truth: (h, w) uint8 with every class, where the source knows more than it shows.
@@ -46,6 +46,7 @@ class Source(ABC):
 
     name: str
     image_dtype: str = "uint8"
+    channels: int = 1
     slope: float = 1 / 255
     intercept: float = 0.0
     spacing_mm: tuple[float, float] | None = None
@@ -117,3 +118,8 @@ class VolumeSource(Source):
         """Yield the slices of all volumes."""
         for number in range(len(self.volumes)):
             yield from self.read(number)
+
+
+def is_constant(image: Array) -> bool:
+    """Tell whether an image shows nothing: each of its channels is of one value."""
+    return bool((image.min(axis=(-2, -1)) == image.max(axis=(-2, -1))).all())

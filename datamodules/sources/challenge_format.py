@@ -71,6 +71,8 @@ def write_challenge(
 
 def export_store(store: CaseStore, folder: Path) -> None:
     """Write all cases of a store in its order; truth, splits and groups have no place in the format."""
+    if store.header.channels > 1:
+        raise InputError(f"{store.path}: images of {store.header.channels} channels; the challenge's format holds one")
     if store.images.dtype != np.uint8:
         raise InputError(f"{store.path}: images of {store.images.dtype}; the challenge's format holds 8 bits")
     ignored = sum(int(np.count_nonzero(label == IGNORE)) for label in store.labels)

@@ -118,7 +118,7 @@ class JoinedSource(VolumeSource):
         return source
 
     def _check_scales(self) -> None:
-        """Take over how greys are stored, which must be one for all sets."""
+        """Take over how greys are stored and how many channels there are, which must be one for all sets."""
         scales = {key: (one.image_dtype, one.slope, one.intercept) for key, one in self.sources.items()}
         first = next(iter(scales))
         for key, scale in scales.items():
@@ -126,7 +126,13 @@ class JoinedSource(VolumeSource):
                 raise InputError(
                     f"data.source.sources: {first} and {key} store greys differently; join sets of one kind"
                 )
+            if self.sources[key].channels != self.sources[first].channels:
+                said = ", ".join(f"{name} {one.channels}" for name, one in self.sources.items())
+                raise InputError(
+                    f"data.source.sources: the sets differ in channels ({said}); give their readers the same windows"
+                )
         self.image_dtype, self.slope, self.intercept = scales[first]
+        self.channels = self.sources[first].channels
 
     def _common_axis(self) -> str:
         """Return the axis along which left and right lie, and refuse sets that lie differently."""

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.sources.base import SourceCase, VolumeSource
+from datamodules.sources.base import SourceCase, VolumeSource, is_constant
 from datamodules.sources.case_notes import examined_of, read_case_notes
 from datamodules.sources.dicom_series import dicom_files
 from datamodules.sources.volume import VolumeReader
@@ -44,7 +44,7 @@ class Scan:
 class LabeledVolumes(VolumeSource):
     """Cuts volumes into slices; a subclass finds them.
 
-    Slices that show nothing (one grey value, as outside the patient) are left out.
+    Slices that show nothing (one grey value in each channel, as outside the patient) are left out.
 
     Args:
         root: The folder of the set.
@@ -82,7 +82,7 @@ class LabeledVolumes(VolumeSource):
         self.given_examined, self.table = examined, table
         self.every, self.drawn_only = every, drawn_only
         self.name = name or self.root.resolve().name
-        self.left_right_axis = self.reader.left_right_axis
+        self.left_right_axis, self.channels = self.reader.left_right_axis, self.reader.channels
 
     def take(self, classes: ClassTable, scans: Sequence[Scan]) -> None:
         """Receive what the subclass found, and what the table says of it.
@@ -135,7 +135,7 @@ class LabeledVolumes(VolumeSource):
         scan = self.scans[number]
         volume = self.reader.read(scan.image)
         grey = self.reader.grey(volume)
-        label = scan.label.read(volume) if scan.label else np.zeros(grey.shape, dtype=np.uint8)
+        label = scan.label.read(volume) if scan.label else np.zeros(volume.image.shape, dtype=np.uint8)
         examined, note = self.examined[scan.name], self.notes[scan.name]
         shown = np.arange(256, dtype=np.uint8)
         shown[1 : len(self.classes)] *= examined[1:]
@@ -143,12 +143,13 @@ class LabeledVolumes(VolumeSource):
             drawn = shown[label[index]]
             if self.drawn_only and examined.any() and not ((drawn > 0) & (drawn != IGNORE)).any():
                 continue
-            if grey[index].min() == grey[index].max():
+            if is_constant(grey[index]):
                 continue
             row = CaseRow(
                 f"{scan.name}_{index:04d}", note.group, scan.name, slice_index=index, split=note.split or scan.split
             )
-            yield SourceCase(row, grey[index], drawn, examined, spacing_mm=volume.frame.spacing_mm)
+            image = grey[index] if self.channels > 1 else grey[index, 0]
+            yield SourceCase(row, image, drawn, examined, spacing_mm=volume.frame.spacing_mm)
 
 
 def size_and_time(path: Path) -> tuple[str, int, int]:

@@ -6,6 +6,7 @@ A source and a prediction read through the same :class:`VolumeReader`, a node of
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -19,6 +20,8 @@ from datamodules.sources.nifti_file import is_nifti, read_nifti, write_nifti
 from partial_labels.errors import InputError
 
 Array = NDArray[Any]
+Window = tuple[float, float]
+"""Lowest and highest grey value that are told apart."""
 
 
 @final
@@ -54,25 +57,31 @@ class VolumeReader:
         orientation: Where rows, columns and slices run to, three letters of L, R, A, P, I, S. ``PLS`` gives axial
             slices as they are looked at; ``RAS`` the frame of challenge 165.
         window: Lowest and highest grey value of the source's units (Hounsfield in CT) that are told apart; below is
-            black, above white. None takes ``percentiles``.
-        percentiles: The same as percentiles of each volume, for images without a unit, such as MRI.
+            black, above white. Of several windows, as of ``[[-160, 240], [-1000, 200]]``, each becomes a channel. None
+            takes ``percentiles``.
+        percentiles: The same as percentiles of each volume, for images without a unit, such as MRI; one channel.
 
     Raises:
-        ValueError: If one of the pairs does not rise, or percentiles lie outside [0, 100].
+        ValueError: If there is no window in a list of them, one of the pairs does not rise, or percentiles lie outside
+            [0, 100].
     """
 
     def __init__(
         self,
         orientation: str = RADIOLOGICAL,
-        window: tuple[float, float] | None = None,
+        window: Window | tuple[Window, ...] | None = None,
         percentiles: tuple[float, float] = (0.5, 99.5),
     ) -> None:
         check_orientation(orientation)
-        if window is not None and not window[0] < window[1]:
-            raise ValueError(f"window={list(window)}: must be a lower and a higher grey value")
+        self.windows = listed(window)
         if not 0 <= percentiles[0] < percentiles[1] <= 100:
             raise ValueError(f"percentiles={list(percentiles)}: must rise within [0, 100]")
-        self.orientation, self.window, self.percentiles = orientation, window, percentiles
+        self.orientation, self.percentiles = orientation, percentiles
+
+    @property
+    def channels(self) -> int:
+        """Channels of a slice: one for each window."""
+        return max(1, len(self.windows))
 
     @property
     def left_right_axis(self) -> str:
@@ -81,8 +90,9 @@ class VolumeReader:
 
     @property
     def options(self) -> tuple[Any, ...]:
-        """What changes the slices of a volume."""
-        return self.orientation, self.window, None if self.window else self.percentiles
+        """What changes the slices of a volume; of a single window the same as before there could be several."""
+        window = self.windows if len(self.windows) > 1 else next(iter(self.windows), None)
+        return self.orientation, window, None if window else self.percentiles
 
     def read(self, path: str | Path) -> Volume:
         """Read a NIfTI file or the DICOM series of a folder.
@@ -100,23 +110,44 @@ class VolumeReader:
         return Volume(path, frame.to_canonical(array), frame)
 
     def grey(self, volume: Volume) -> NDArray[np.uint8]:
-        """Return the slices as a store holds them, (D, H, W) uint8: 0 is the window's lower end, 255 its upper.
+        """Return the slices with their channels, (D, I, H, W) uint8: 0 is a window's lower end, 255 its upper.
 
         A voxel that is no number shows nothing and becomes black.
         """
         image = volume.image
-        low, high = self.window or self._range(image, volume.path)
-        grey = np.empty(image.shape, dtype=np.uint8)
-        for number, one in enumerate(
-            image
-        ):  # slice by slice: a float copy of the volume would take four times its room
-            levels = np.rint((one.astype(np.float32) - low) * (255 / (high - low)))
-            grey[number] = np.nan_to_num(levels, nan=0).clip(0, 255)
+        windows = self.windows or (self._range(image, volume.path),)
+        grey = np.empty((len(image), len(windows), *image.shape[1:]), dtype=np.uint8)
+        for number, one in enumerate(image):  # a float copy of the whole volume would take four times its room
+            values = one.astype(np.float32)
+            for channel, (low, high) in enumerate(windows):
+                levels = np.rint((values - low) * (255 / (high - low)))
+                grey[number, channel] = np.nan_to_num(levels, nan=0).clip(0, 255)
         return grey
 
-    def _range(self, image: Array, path: Path) -> tuple[float, float]:
+    def _range(self, image: Array, path: Path) -> Window:
         finite = image[np.isfinite(image)] if image.dtype.kind == "f" else image
         low, high = np.percentile(finite, self.percentiles) if finite.size else (0.0, 0.0)
         if not low < high:
             raise InputError(f"{path}: every voxel has the same grey value ({low:g}); mend it or leave it out")
         return float(low), float(high)
+
+
+def listed(window: Window | tuple[Window, ...] | None) -> tuple[Window, ...]:
+    """Return one window or several as several; none of them where the window is None.
+
+    Raises:
+        ValueError: If the list is empty, or something in it is no pair of finite numbers that rise.
+    """
+    if window is None:
+        return ()
+    several: tuple[Any, ...] = tuple(window)
+    windows = several if several and isinstance(several[0], (tuple, list)) else (several,)
+    for one in windows:
+        if len(one) != 2 or not -math.inf < one[0] < one[1] < math.inf:
+            raise ValueError(f"window={written(window)}: must be a lower and a higher grey value, or a list of such")
+    return tuple((low, high) for low, high in windows)
+
+
+def written(value: Any) -> str:
+    """Write nested numbers as one would on the command line."""
+    return f"[{', '.join(map(written, value))}]" if isinstance(value, (tuple, list)) else f"{value}"
