@@ -14,6 +14,7 @@ from augment.mirror import MirrorRule
 from datamodules.fit import Fit, Placement, StoredGrid, to_native
 from inference.views import TestTimeViews
 from partial_labels.classes import ClassTable
+from partial_labels.errors import InputError
 from partial_labels.head import Head, SigmoidHead, SoftmaxHead
 
 TINY = 1e-7
@@ -30,16 +31,23 @@ class Member(nn.Module):
         classes: The class table it was trained with.
         grid: The size it was trained at, and the rule that brought slices to it.
         left_right_axis: The array axis along which the patient's left and right lie: ``rows``, ``columns`` or ``none``.
+        channels: Channels of the images that it takes.
     """
 
     def __init__(
-        self, network: nn.Module, head: Head, classes: ClassTable, grid: StoredGrid, left_right_axis: str = "none"
+        self,
+        network: nn.Module,
+        head: Head,
+        classes: ClassTable,
+        grid: StoredGrid,
+        left_right_axis: str = "none",
+        channels: int = 1,
     ) -> None:
         super().__init__()
-        self.network, self.head, self.classes, self.grid = network, head, classes, grid
+        self.network, self.head, self.classes, self.grid, self.channels = network, head, classes, grid, channels
         self.mirror_rule = MirrorRule(left_right_axis, classes.mirror)
 
-    def forward(self, image: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B K H W"]:
+    def forward(self, image: Float[Tensor, "B I H W"]) -> Float[Tensor, "B K H W"]:
         """Return probabilities of its own classes."""
         return self.head.probs(self.network(image))
 
@@ -61,7 +69,8 @@ class Ensemble(nn.Module):
             member's own rule; of several the most probable class if all have a softmax, else the mean threshold.
 
     Raises:
-        InputError: If a member has no class in common with the first, or the views need an axis that is not known.
+        InputError: If a member has no class in common with the first or takes other channels, or the views need an
+            axis that is not known.
         ValueError: If the threshold lies outside (0, 1).
     """
 
@@ -78,9 +87,15 @@ class Ensemble(nn.Module):
         self.classes = ClassTable.joined([member.classes for member in members])
         self.views = views
         self.head = common_head([member.head for member in members], threshold)
-        for member in members:
+        self.channels = members[0].channels
+        for number, member in enumerate(members, start=1):
             if views is not None:
                 views.check(member.mirror_rule)
+            if member.channels != self.channels:
+                raise InputError(
+                    f"checkpoint: channels of an image: {self.channels} for the first, {member.channels} for number "
+                    f"{number}; only networks that see the same windows can be averaged"
+                )
         self.grids = tuple(dict.fromkeys(member.grid for member in members))
         self.places = [self._places(member.classes) for member in members]
         known = torch.zeros(len(members), len(self.classes))
@@ -100,7 +115,7 @@ class Ensemble(nn.Module):
         found = classes.match(self.classes)
         return [found[i] for i in range(len(classes))]
 
-    def on_grid(self, grid: StoredGrid, image: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B C H W"]:
+    def on_grid(self, grid: StoredGrid, image: Float[Tensor, "B I H W"]) -> Float[Tensor, "B C H W"]:
         """Return the sum of the members of one grid, each with its share."""
         total: Tensor | None = None
         for number, member in enumerate(self.members):
@@ -111,7 +126,7 @@ class Ensemble(nn.Module):
         assert total is not None
         return total
 
-    def _answer(self, member: Member, image: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B K H W"]:
+    def _answer(self, member: Member, image: Float[Tensor, "B I H W"]) -> Float[Tensor, "B K H W"]:
         if self.views is None:
             probs: Tensor = member(image)
             return probs
@@ -133,7 +148,7 @@ class Ensemble(nn.Module):
         foreground = total.narrow(-3, 1, len(self.classes) - 1)
         return torch.cat([1 - foreground.amax(dim=-3, keepdim=True), foreground], dim=-3)
 
-    def probs(self, image: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B C H W"]:
+    def probs(self, image: Float[Tensor, "B I H W"]) -> Float[Tensor, "B C H W"]:
         """Return the mean probabilities on the image's own grid.
 
         Each member sees the image at its own size: scaled where its rule is to scale, else cropped or padded.
@@ -147,7 +162,7 @@ class Ensemble(nn.Module):
             parts.append(answer if same else torch.stack([to_native(one, height, width, fit) for one in answer]))
         return self.together(parts)
 
-    def forward(self, image: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B K H W"]:
+    def forward(self, image: Float[Tensor, "B I H W"]) -> Float[Tensor, "B K H W"]:
         """Return logits of :attr:`head`, so that an ensemble stands wherever a network does."""
         probs = self.probs(image).clamp(TINY, 1 - TINY)
         return probs.log() if isinstance(self.head, SoftmaxHead) else probs[:, 1:].logit()
@@ -166,7 +181,7 @@ def common_head(heads: Sequence[Head], threshold: float | None) -> Head:
     return SigmoidHead(sum(thresholds) / len(thresholds)) if thresholds else SoftmaxHead()
 
 
-def fitted(image: Float[Tensor, "B 1 h w"], size: tuple[int, int], fit: Fit) -> Float[Tensor, "B 1 H W"]:
+def fitted(image: Float[Tensor, "B I h w"], size: tuple[int, int], fit: Fit) -> Float[Tensor, "B I H W"]:
     """Bring images to a size by a rule, as :func:`datamodules.fit.fit_image` does when a store is built."""
     place = Placement.of((image.shape[-2], image.shape[-1]), size, fit)
     if place.scaled != tuple(image.shape[-2:]):

@@ -39,7 +39,7 @@ class Scan:
     """What was read of one input: its slices in the frame and the greys that the network was trained on.
 
     Args:
-        image: Slices as a store would hold them.
+        image: Slices as a store would hold them, with their I channels.
         slope: ``intensity = image * slope + intercept`` lies in [0, 1].
         intercept: See ``slope``.
         voxel_ml: Volume of a voxel in millilitres, where it is known.
@@ -48,7 +48,7 @@ class Scan:
         volume: The volume, of a NIfTI file or a DICOM series.
     """
 
-    image: Shaped[np.ndarray, "D h w"]
+    image: Shaped[np.ndarray, "D I h w"]
     slope: float = 1 / 255
     intercept: float = 0.0
     voxel_ml: float | None = None
@@ -59,7 +59,7 @@ class Scan:
     @property
     def size(self) -> tuple[int, int]:
         """Rows and columns of a slice as it was read."""
-        return self.image.shape[1], self.image.shape[2]
+        return self.image.shape[2], self.image.shape[3]
 
     @property
     def label_shape(self) -> tuple[int, int, int]:
@@ -84,6 +84,8 @@ class Input(ABC):
     ending: str
     heavy = False
     """Whether few of them fit into memory."""
+    channels = 1
+    """Channels of its slices."""
 
     def __init__(self, path: Path, name: str) -> None:
         self.path, self.name = path, name
@@ -117,7 +119,7 @@ class ImageInput(Input):
 
     def read(self) -> Scan:
         """Read the file."""
-        return Scan(read_image(self.path, str(self.path))[None])
+        return Scan(read_image(self.path, str(self.path))[None, None])
 
 
 @final
@@ -135,7 +137,7 @@ class VolumeInput(Input):
 
     def __init__(self, path: Path, name: str, reader: VolumeReader) -> None:
         super().__init__(path, name)
-        self.reader = reader
+        self.reader, self.channels = reader, reader.channels
 
     def read(self) -> Scan:
         """Read the volume."""
@@ -173,12 +175,12 @@ class CaseInput(Input):
     def __init__(self, store: CaseStore, number: int) -> None:
         name = store.cases.rows[number].name
         super().__init__(store.path, str(Path(name).with_suffix("")) if Path(name).suffix in IMAGES else name)
-        self.store, self.number = store, number
+        self.store, self.number, self.channels = store, number, store.header.channels
 
     def read(self) -> Scan:
         """Read it from the memory map."""
         header, row = self.store.header, self.store.cases.rows[self.number]
-        image = np.array(self.store.images[self.number])[None]
+        image = np.array(self.store.image(self.number))[None]
         origin = None
         if row.native_offset >= 0:
             fit: Any = header.fit

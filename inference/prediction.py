@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -104,12 +104,14 @@ class Prediction:
             settings: What decides the outputs; a folder holds predictions of one kind.
 
         Raises:
-            InputError: If there is nothing to predict, or the output folder is the input or belongs to another
-                prediction. What cannot be read is no error here but among the failures.
+            InputError: If there is nothing to predict, something has other channels than the networks take, or the
+                output folder is the input or belongs to another prediction. What cannot be read is no error here but
+                among the failures.
         """
         if output.resolve() in (source.resolve(), source.resolve().parent if source.is_file() else None):
             raise InputError(f"output={output}: that is where the input lies; name another folder")
         inputs = find_inputs(source, self.reader, self.pattern)
+        self._check_channels(inputs)
         if self.format == "challenge":
             check_numbers(inputs)
             if self.reference is not None:
@@ -128,6 +130,15 @@ class Prediction:
             submission = write_submission(output / "submission.csv", labels, self.ensemble.classes)
         done = len(todo) - len(failures)
         return Outcome(done, len(inputs) - len(todo), failures, slices, seconds, submission)
+
+    def _check_channels(self, inputs: Sequence[Input]) -> None:
+        """Refuse inputs with other channels than the networks were trained on."""
+        wrong = next((item for item in inputs if item.channels != self.ensemble.channels), None)
+        if wrong is not None:
+            raise InputError(
+                f"input={wrong.path}: channels of an image: {self.ensemble.channels} in training, {wrong.channels} "
+                "here; each is a window of grey values: give volumes, read through the run's own windows"
+            )
 
     def _predict(self, todo: list[Input], folder: OutputFolder, journal: Journal) -> tuple[int, list[Failure]]:
         """Predict and write; an input enters the journal when its files are in their places."""

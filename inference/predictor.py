@@ -31,7 +31,7 @@ class Job:
     Args:
         item: The input.
         scan: Its slices.
-        stored: The same on each of the ensemble's grids, (D, H, W).
+        stored: The same on each of the ensemble's grids, (D, I, H, W).
         label: The label map, filled slice by slice.
         probs: Receives (C, y, x) probabilities of a slice with its number; None where nobody wants them.
     """
@@ -151,9 +151,9 @@ class Predictor:
         grids = self.ensemble.grids
         return scan.origin is None and all(grid.size == scan.size and grid.fit != "spacing" for grid in grids)
 
-    def _images(self, batch: list[Slice], grid: int) -> Float[Tensor, "B 1 H W"]:
+    def _images(self, batch: list[Slice], grid: int) -> Float[Tensor, "B I H W"]:
         """Return the slices of a batch on one of the grids, intensities in [0, 1], on the device."""
-        stored = np.stack([job.stored[grid][number] for job, number in batch])[:, None]
+        stored = np.stack([job.stored[grid][number] for job, number in batch])
         scale = torch.tensor([(job.scan.slope, job.scan.intercept) for job, _ in batch], device=self.device)
         image = torch.from_numpy(stored).to(self.device).float()
         slope, intercept = scale[..., None, None, None].unbind(dim=1)
@@ -170,7 +170,7 @@ class Predictor:
                 yield job
 
 
-def on_grid(scan: Scan, grid: StoredGrid, where: str) -> Shaped[np.ndarray, "D H W"]:
+def on_grid(scan: Scan, grid: StoredGrid, where: str) -> Shaped[np.ndarray, "D I H W"]:
     """Bring slices to a network's grid, as building a store does."""
     black, zoom = round(-scan.intercept / scan.slope), grid.zoom(scan.spacing_mm, where)
     return np.stack([fit_image(one, grid.size, grid.fit, black, zoom) for one in scan.image])

@@ -17,7 +17,7 @@ from augment.warp import resting_points, sampling_grid
 from partial_labels.errors import InputError
 
 Predict = Callable[[Tensor], Tensor]
-"""Images (B, 1, H, W) to probabilities (B, C, H, W)."""
+"""Images (B, I, H, W) to probabilities (B, C, H, W)."""
 INSIDE = 0.999
 """Least share of a pixel that a turned or zoomed view must have seen for its answer to count there."""
 
@@ -72,7 +72,7 @@ class TestTimeViews:
                 "left and right lie; set tta.mirror=false"
             )
 
-    def average(self, predict: Predict, image: Float[Tensor, "B 1 H W"], rule: MirrorRule) -> Float[Tensor, "B C H W"]:
+    def average(self, predict: Predict, image: Float[Tensor, "B I H W"], rule: MirrorRule) -> Float[Tensor, "B C H W"]:
         """Return the mean of the answers, pixel by pixel.
 
         Args:
@@ -80,7 +80,7 @@ class TestTimeViews:
             image: Intensities in [0, 1].
             rule: How a mirror acts on the network's classes; see :meth:`check`.
         """
-        total, seen = predict(image), torch.ones_like(image)
+        total, seen = predict(image), torch.ones_like(image[:, :1])
         draws = Draws(0, 0, 0, torch.arange(len(image)), len(image))
         for change in self.intensity:
             total, seen = total + predict(change(image, draws)), seen + 1
@@ -88,18 +88,18 @@ class TestTimeViews:
             total, seen = total + mirrored(predict, image, rule), seen + 1
         for angle_deg, scale in self.moves:
             there, back = (turn(a, s, image) for a, s in ((angle_deg, scale), (-angle_deg, 1 / scale)))
-            inside = look(look(torch.ones_like(image), there), back) > INSIDE
+            inside = look(look(torch.ones_like(image[:, :1]), there), back) > INSIDE
             total, seen = total + look(predict(look(image, there)), back) * inside, seen + inside
         return total / seen
 
 
-def mirrored(predict: Predict, image: Float[Tensor, "B 1 H W"], rule: MirrorRule) -> Float[Tensor, "B C H W"]:
+def mirrored(predict: Predict, image: Float[Tensor, "B I H W"], rule: MirrorRule) -> Float[Tensor, "B C H W"]:
     """Return the answer to the mirror image, turned back, with left and right exchanged."""
     dim = -2 if rule.axis == "rows" else -1
     return predict(image.flip(dim)).flip(dim)[:, list(rule.swap)]
 
 
-def turn(angle_deg: float, scale: float, image: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B H W 2"]:
+def turn(angle_deg: float, scale: float, image: Float[Tensor, "B I H W"]) -> Float[Tensor, "B H W 2"]:
     """Return where each pixel of the view looks in the image: about the centre, pixels taken as square."""
     height, width = image.shape[-2:]
     x, y = resting_points(height, width, 1)

@@ -35,8 +35,8 @@ class CompiledNetwork(Callback):
         networks = [getattr(pl_module, name).network for name in NETWORKS if hasattr(pl_module, name)]
         reason = hindrance(trainer.strategy.root_device)
         if reason is None:
-            size: tuple[int, int] = trainer.datamodule.opened.header.size  # type: ignore[attr-defined]
-            image = torch.zeros(2, 1, *size, device=trainer.strategy.root_device)
+            header: Any = trainer.datamodule.opened.header  # type: ignore[attr-defined]
+            image = torch.zeros(2, header.channels, *header.size, device=trainer.strategy.root_device)
             with trainer.precision_plugin.forward_context():
                 reason = failure(networks[0], image)
         if reason is not None:

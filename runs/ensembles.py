@@ -124,7 +124,8 @@ def member_of(loaded: Loaded, image_size: Any) -> Any:
     spacing = data.get("spacing_mm")
     grid = build({"_target_": GRID}, size=size, fit=data["fit"], spacing_mm=None if spacing is None else sides(spacing))
     parts = {"network": loaded.network, "head": loaded.head, "classes": loaded.classes, "grid": grid}
-    return build({"_target_": MEMBER}, **parts, left_right_axis=axis_of(data["source"]))
+    channels = loaded.network.channels
+    return build({"_target_": MEMBER}, **parts, left_right_axis=axis_of(data["source"]), channels=channels)
 
 
 def axis_of(source: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from partial_labels.errors import InputError
 from runs.ensembles import Inference, load_all, load_for
 from runs.evaluation_record import FILE, check_comparable, evaluation_record, finished_evaluation, paths_of
 from runs.instantiate import build, check, check_extra_keys
-from runs.loading import run_directory_of, write_json
+from runs.loading import check_channels, run_directory_of, write_json
 from runs.stages import GIVEN
 from runs.trainer import make_trainer
 
@@ -59,6 +59,7 @@ def evaluate(
         raise InputError(f"nsd_tolerance_mm={nsd_tolerance_mm}: must be finite, 0 or more")
     store = data.opened
     loaded, refine = load_for(checkpoint, network, store.header.size, inference or Inference())
+    check_channels(loaded, store)
     matched = loaded.classes.match(store.classes)
     if len(matched) < 2:
         raise InputError(

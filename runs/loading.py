@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
+from partial_labels.case_store import CaseStore
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 from partial_labels.head import Head
@@ -24,7 +25,7 @@ PREFIXES = {"teacher": "teacher.network."}
 
 
 class Loaded(NamedTuple):
-    """What a notebook needs: ``head.predict(network(image))`` with image (B, 1, H, W) in [0, 1]."""
+    """What a notebook needs: ``head.predict(network(image))`` with image (B, I, H, W) in [0, 1], I channels."""
 
     network: nn.Module
     head: Head
@@ -47,13 +48,14 @@ def load(path: str | Path, network: str | None = None) -> Loaded:
     content = read_checkpoint(checkpoint)
     config = OmegaConf.create(content["config"])
     classes = ClassTable.from_json(content["classes"])
+    weights = weights_of(content, network or str(content.get("monitored", "student")), checkpoint)
+    channels = weights["mean"].numel() if "mean" in weights else 1
     try:
         head: Head = build(config.head, where="head")
-        bare = build(config.model, where="model", in_channels=1, out_channels=head.channels(len(classes)))
+        bare = build(config.model, where="model", in_channels=channels, out_channels=head.channels(len(classes)))
     except (InputError, OmegaConfBaseException) as error:
         raise InputError(f"{checkpoint}: its configuration cannot be built: {first_line(error)}") from error
-    wrapped: nn.Module = build({"_target_": NORMALISED}, network=bare)
-    weights = weights_of(content, network or str(content.get("monitored", "student")), checkpoint)
+    wrapped: nn.Module = build({"_target_": NORMALISED}, network=bare, channels=channels)
     broken = next((key for key, value in weights.items() if not bool(torch.isfinite(value).all())), None)
     if broken is not None:
         raise InputError(f"{checkpoint}: weight {broken} is not finite; take an earlier checkpoint, or train again")
@@ -62,6 +64,20 @@ def load(path: str | Path, network: str | None = None) -> Loaded:
     except RuntimeError as error:
         raise InputError(f"{checkpoint}: does not fit its configuration: {str(error).splitlines()[-1]}") from error
     return Loaded(wrapped.eval(), head, classes, config, checkpoint)
+
+
+def check_channels(loaded: Loaded, store: CaseStore) -> None:
+    """Refuse data whose images have other channels than the network takes.
+
+    Raises:
+        InputError: Naming both.
+    """
+    wanted, found = loaded.network.channels, store.header.channels
+    if wanted != found:
+        raise InputError(
+            f"{loaded.checkpoint}: channels of an image: {wanted} in training, {found} in {store.header.name}; "
+            "read the volumes through the run's own windows (data.source.reader.window)"
+        )
 
 
 def find_checkpoint(path: Path) -> Path:

@@ -54,7 +54,7 @@ class SlicesToLabels(nn.Module):
         super().__init__()
         self.network, self.head = network, head
 
-    def forward(self, image: Float[Tensor, "B 1 H W"]) -> UInt8[Tensor, "B H W"]:
+    def forward(self, image: Float[Tensor, "B I H W"]) -> UInt8[Tensor, "B H W"]:
         """Return the label map of intensities in [0, 1]."""
         return self.head.predict(self.network(image))
 
@@ -115,7 +115,7 @@ def check_request(cfg: DictConfig) -> None:
         raise InputError(f"output={output}: something lies there; name a new folder")
 
 
-def real_slices(data: Any, count: int) -> Float[Tensor, "N 1 H W"]:
+def real_slices(data: Any, count: int) -> Float[Tensor, "N I H W"]:
     """Return images at even steps through all cases of a data set; of a smaller set, all."""
     batches = data.evaluation_loader("all").dataset
     chosen = np.unique(np.linspace(0, len(data.opened) - 1, min(count, len(data.opened))).round().astype(int))
@@ -125,7 +125,7 @@ def real_slices(data: Any, count: int) -> Float[Tensor, "N 1 H W"]:
     return torch.cat([batches[int(b)].seen.image[places[which == b]] for b in np.unique(which)])
 
 
-def traced(module: SlicesToLabels, image: Float[Tensor, "B 1 H W"]) -> ExportedProgram:
+def traced(module: SlicesToLabels, image: Float[Tensor, "B I H W"]) -> ExportedProgram:
     """Return the module as a program for any number of images of this size.
 
     Raises:
@@ -178,7 +178,7 @@ def reason(error: BaseException) -> str:
     return lines[0].rstrip(".")
 
 
-def labels_of(runner: Runner, images: Float[Tensor, "N 1 H W"]) -> UInt8[Tensor, "N H W"]:
+def labels_of(runner: Runner, images: Float[Tensor, "N I H W"]) -> UInt8[Tensor, "N H W"]:
     """Return the label maps of all images, a few at a time."""
     with torch.no_grad():
         return torch.cat([runner(part) for part in images.split(BATCH)])

@@ -181,13 +181,15 @@ def build_module(cfg: DictConfig, stage: DictConfig, data: Any) -> Any:
     """Build a stage's module with a fresh network for the classes of the data."""
     store = data.opened
     head: Head = build(cfg.head)
-    network = build(cfg.model, in_channels=1, out_channels=head.channels(len(store.classes)))
+    channels = store.header.channels
+    network = build(cfg.model, in_channels=channels, out_channels=head.channels(len(store.classes)))
     try:
         network.check_size(*store.header.size)
     except ValueError as error:
         raise InputError(str(error)) from error
     network.set_bias(head.initial_logits(len(store.classes)))
-    mean, std = network.input_statistics or data.intensity_statistics()
+    own = network.input_statistics
+    mean, std = data.intensity_statistics() if own is None else ((one,) * channels for one in own)
     module = build(
         stage.module,
         network=network,
