@@ -51,7 +51,7 @@ def settings(words: frozenset[str]) -> Any:
     GlobalHydra.instance().clear()
     typed = sorted(words, key=lambda one: "." in one.partition("=")[0])
     with initialize_config_dir(CONF, version_base="1.3"):
-        cfg = compose("config", [*typed, "data.root=x", "paths.run=r", "experiment_name=null"])
+        cfg = compose("config", [*typed, "++data.root=x", "paths.run=r", "experiment_name=null"])
     content: Any = OmegaConf.to_container(cfg, resolve=True)
     content["ssl"].pop("fractions")  # the stages hold them
     return content
