@@ -222,11 +222,22 @@ class PredictConfig:
 
 @dataclass
 class PrepareConfig:
-    """The root of ``prepare.py``: builds a store and writes its page."""
+    """The root of ``prepare.py``: builds a store and writes its page.
+
+    Args:
+        data: The data set.
+        augment: The augmentation that the page shows.
+        output: The page.
+        verify: Read the whole store before and compare it with its checksums.
+        seed: Seeds the augmentation.
+        debug: Whether errors show tracebacks.
+        paths: Where stores are built.
+    """
 
     data: Any = MISSING
     augment: Any = MISSING
     output: str = "data.html"
+    verify: bool = False
     seed: int = 0
     debug: bool = False
     paths: Paths = field(default_factory=Paths)

@@ -9,6 +9,7 @@ A store is a folder::
     status.npy      (N, C) uint8, HUMAN where a cell was examined
     truth.npy       (N, H, W) uint8, only where the source knows more than it shows; never read by training
     native.npy      labels on the source grid, flattened one after the other, only where a slice changed its size
+    checksums.json  SHA-256 of each of them
 
 It is written into a temporary folder beside its place and renamed, so it is there whole or not at all.
 """
@@ -32,6 +33,7 @@ from numpy.typing import NDArray
 
 from partial_labels.array_file import ArrayFile
 from partial_labels.batch import HUMAN, UNKNOWN
+from partial_labels.checksums import verify, write_checksums
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 
@@ -242,6 +244,17 @@ class CaseStore:
             if found != shape:
                 raise ValueError(f"{name} of shape {found}, expected {shape}")
 
+    def verify(self) -> bool:
+        """Read the whole store and compare it with its checksums.
+
+        Returns:
+            Whether it has any; a store that was built before there were checksums has none.
+
+        Raises:
+            InputError: Naming the file that is not what was written.
+        """
+        return verify(self.path, "delete the folder, it is built anew")
+
     def image(self, cases: int | slice | NDArray[np.int64]) -> Array:
         """Read stored intensities with their channels: (I, H, W) of one case, (B, I, H, W) of several."""
         stored = np.asarray(self.images[cases])
@@ -376,6 +389,7 @@ class CaseStoreWriter:
         np.save(self.folder / "status.npy", np.array(self.status, np.uint8).reshape(-1, len(self.header.classes)))
         CaseTable(self.rows).write(self.folder / "cases.csv")
         (self.folder / "header.json").write_text(json.dumps(self.header.to_json(), indent=1), encoding="utf-8")
+        write_checksums(self.folder.iterdir())
         self.folder.chmod(0o755)
         try:
             os.rename(self.folder, self.path)

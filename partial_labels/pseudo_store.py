@@ -9,6 +9,7 @@ A round is a folder, ``RUN/pseudo/<stage>``::
     status.npy      (M, C) uint8: HUMAN as shown, TEACHER where a filled cell was accepted, UNKNOWN where it was not
     weight.npy      (M,) float32, the weight of the case's TEACHER cells
     cells.npy       (M, C, 3) float32: peak, confidence and pixels, as in CellScores
+    checksums.json  SHA-256 of the header and the arrays, compared before a stage learns from them
 
 It is written into a temporary folder beside its place and renamed, so it is there whole or not at all; labels are
 written as they come and read by memory map.
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 
 from partial_labels.batch import TEACHER
 from partial_labels.case_store import CaseStore
+from partial_labels.checksums import verify
 from partial_labels.errors import InputError
 from partial_labels.pseudo_filters import Bools
 
@@ -35,7 +37,7 @@ FORMAT = 1
 FOLDER = "pseudo"
 """Folder of the rounds in a run directory."""
 ARRAYS = ("case_ids", "labels", "status", "weight", "cells")
-AGAIN = "delete the folder and run its stage again"
+AGAIN = "delete the folder and continue the run with resume=, which writes it again"
 
 
 @dataclass(frozen=True)
@@ -138,15 +140,16 @@ class PseudoRound:
                 raise ValueError(f"{name} of shape {getattr(self, name).shape}, expected {shape}")
 
     def check(self, store: CaseStore) -> None:
-        """Refuse a store that the round was not made for.
+        """Refuse a store that the round was not made for, and a round that is not what was written.
 
         Raises:
-            InputError: If classes, slice size or cases are others.
+            InputError: If classes, slice size or cases are others, or a file is damaged.
         """
         if self.header.classes != store.classes.names:
             raise InputError(f"{self.path}: pseudo-labels of other classes than {store.path}; {AGAIN}")
         if self.header.store != store.header.fingerprint or self.labels.shape[1:] != tuple(store.header.size):
             raise InputError(f"{self.path}: pseudo-labels of other cases than {store.path}; {AGAIN}")
+        verify(self.path, AGAIN)
 
     @cached_property
     def accepted(self) -> Bools:

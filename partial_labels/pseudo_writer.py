@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from partial_labels.array_file import ArrayFile
 from partial_labels.batch import HUMAN, TEACHER, UNKNOWN, UNSURE
+from partial_labels.checksums import write_checksums
 from partial_labels.pseudo_filters import Bools, PseudoTable
-from partial_labels.pseudo_store import RoundHeader
+from partial_labels.pseudo_store import ARRAYS, RoundHeader
 
 
 class PseudoRoundWriter:
@@ -82,6 +83,7 @@ class PseudoRoundWriter:
         np.save(self.folder / "cells.npy", scores)
         write_cases(self.folder / "cases.csv", case_ids, names, table, accepted, header.classes)
         (self.folder / "header.json").write_text(json.dumps(header.to_json(), indent=1) + "\n", encoding="utf-8")
+        write_checksums([self.folder / "header.json", *(self.folder / f"{name}.npy" for name in ARRAYS)])
         self.folder.chmod(0o755)
         self._put_in_place()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +16,8 @@ from partial_labels.batch import PartialLabelBatch
 from partial_labels.case_store import CaseStore
 from runs.instantiate import build, check, check_extra_keys
 from runs.stages import GIVEN
+
+log = logging.getLogger(__name__)
 
 SAMPLE_BATCHES = 2
 
@@ -35,9 +39,12 @@ def prepare(cfg: DictConfig) -> Prepared:
     check_extra_keys(cfg, PrepareConfig)
     check(cfg, given=GIVEN)
     data: Any = build(cfg.data)
+    if cfg.verify:
+        sound = "intact" if data.opened.verify() else "no checksums, it was built before there were any"
+        log.info("%s: %s", data.opened.path, sound)
     data.setup()
-    loader = iter(data.train_dataloader())
-    samples = [data.on_after_batch_transfer(next(loader), 0) for _ in range(SAMPLE_BATCHES)]
+    batches = islice(data.train_dataloader(), SAMPLE_BATCHES)  # an epoch may have only one
+    samples = [data.on_after_batch_transfer(batch, 0) for batch in batches]
     split = data.split
     parts = {"train": split.train, "val": split.val, "test": split.test}
     return Prepared(data.opened, parts, data.shown.status, split.cluster, split.crossing, samples, Path(cfg.output))

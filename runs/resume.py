@@ -17,7 +17,8 @@ from yaml import YAMLError
 
 from conf.schema import TrainConfig
 from partial_labels.errors import InputError
-from runs.fitted_stage import FittedStage
+from partial_labels.pseudo_store import FOLDER
+from runs.fitted_stage import RECORD, FittedStage
 from runs.ledger import Entry, forget_after, newest_first, take_up
 from runs.metrics_csv import cut
 from runs.origin import Origin, typed
@@ -165,6 +166,7 @@ def find_place(cfg: DictConfig, run: Path) -> Place:
     root = run / "checkpoints"
     for written_in_a_step in run.glob("hpc_ckpt_*.ckpt"):  # by Lightning on SLURM, which would take it for the next fit
         written_in_a_step.unlink()
+    reopen(cfg, run)
     chosen = newest_intact(root)
     finished = [FittedStage.read(root / stage.name) for stage in cfg.ssl.stages]
     done = [stage for stage in finished if stage is not None]
@@ -180,6 +182,20 @@ def find_place(cfg: DictConfig, run: Path) -> Place:
     cut(metrics, progress["rows"], before=progress["steps"])
     log.info("resuming stage %s in epoch %d, after step %d", chosen.stage, chosen.epoch, chosen.step)
     return Place(checkpoint, progress["steps"])
+
+
+def reopen(cfg: DictConfig, run: Path) -> None:
+    """Declare a stage unfinished whose pseudo-labels are gone though a later one has still to learn from them.
+
+    It has its last checkpoint, so only the labels are written again; what the later stages have done is dropped.
+    """
+    root = run / "checkpoints"
+    for stage in cfg.ssl.stages:
+        gone = stage.pseudo is not None and not (run / FOLDER / stage.pseudo).exists()
+        if gone and FittedStage.read(root / stage.name) is None and FittedStage.read(root / stage.pseudo) is not None:
+            log.warning("%s: gone; its stage writes it again", run / FOLDER / stage.pseudo)
+            (root / stage.pseudo / RECORD).unlink()
+            forget_after(root, stage.pseudo)
 
 
 def newest_intact(root: Path) -> Entry | None:

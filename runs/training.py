@@ -60,6 +60,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         if auto:
             batch_size.settle(cfg)
         data = build(cfg.data)
+        data.opened.verify()
         data.setup()
         rehearse(cfg, data, run_dir)
         place = go_on(cfg, run_dir) if resumed else begin(cfg, data, run_dir)

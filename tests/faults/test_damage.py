@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -22,8 +23,9 @@ from datamodules.partial_label import PartialLabelDataModule
 from lightning_modules.base import SegmentationModule
 from losses.masked import MaskedBCE
 from partial_labels.errors import InputError
+from runs.preparation import prepare
 from runs.training import train
-from tests.configs import small_run
+from tests.configs import composed, small_run
 from tests.interrupted import EVERY_STEP, At, Killed, assert_same_run, doing, resumed
 
 pytestmark = [
@@ -221,11 +223,59 @@ def test_a_label_outside_the_class_table_is_named(slices_folder: Path, workers: 
     labels = np.load(store / "labels.npy", mmap_mode="r+")
     labels[2, 3, 4] = 200
     labels.flush()
+    (store / "checksums.json").unlink()  # as in a store that was built before there were checksums
     said = refused(lambda: resumed(cfg))
     assert (
         f"{store}: case images/case2.png holds label id 200, the class table ends at 3" in said
         and "Traceback" not in said
     )
+
+
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "cases.csv"])
+def test_a_flipped_bit_of_a_store_is_told_and_the_store_built_anew(killed: Any, whole: Path, name: str) -> None:
+    store = next(path for path in Path(killed.paths.cache).iterdir() if path.is_dir())
+    flip(store / name)
+    said = refused(lambda: resumed(killed))
+    assert f"{store / name}: damaged, it is not what was written; delete the folder, it is built anew" in said
+    shutil.rmtree(store)
+    resumed(killed)
+    assert_same_run(killed.paths.run, whole)
+
+
+def test_a_store_is_verified_where_that_is_asked(slices_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    options = ("data=slices", f"data.root={slices_folder}", "data.image_size=32", "data.similarity=1.0", "verify=true")
+    cfg = composed(slices_folder.parent, *options, config="prepare")
+    store = prepare(cfg).store.path
+    assert f"{store}: intact" in caplog.text
+    for damage in (flip, Path.unlink):
+        damage(store / "truth.npy" if (store / "truth.npy").exists() else store / "status.npy")
+        assert "damaged" in refused(lambda: prepare(cfg))
+        shutil.rmtree(store)
+        prepare(cfg)
+    truncate(store / "checksums.json")
+    assert f"{store / 'checksums.json'}: damaged" in refused(lambda: prepare(cfg))
+    (store / "checksums.json").unlink()
+    prepare(cfg)
+    assert f"{store}: no checksums" in caplog.text
+
+
+def test_a_flipped_bit_of_pseudo_labels_is_told_and_they_are_written_again(slices_folder: Path) -> None:
+    overrides = (*SHORT, "ssl=teacher_student", "trainer.max_epochs=2", EVERY_STEP)
+    whole, parts = (small_run(slices_folder, *overrides, root=slices_folder.parent / name) for name in ("one", "two"))
+    parts.paths.cache = whole.paths.cache
+    train(whole)
+    with pytest.raises(Killed), doing(At("on_train_batch_start", 5)):  # the second step of the student
+        train(parts)
+    labels = Path(parts.paths.run) / "pseudo" / "teacher" / "labels.npy"
+    flip(labels)
+    said = refused(lambda: resumed(parts))
+    assert f"{labels}: damaged" in said and "delete the folder and continue the run with resume=" in said
+    shutil.rmtree(labels.parent)
+    seen: list[str] = []
+    resumed(parts, At("on_train_batch_start", 4, action=lambda: seen.append("a step of the teacher")))
+    assert not seen
+    assert_same_run(parts.paths.run, whole.paths.run)
 
 
 def test_a_loader_process_that_is_killed_ends_with_advice(slices_folder: Path) -> None:
