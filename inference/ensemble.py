@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import final
 
 import torch
@@ -66,7 +67,8 @@ class Ensemble(nn.Module):
         members: At least one.
         views: Test-time augmentation of every member; None for none.
         threshold: A pixel is given its most probable class where that reaches this, in (0, 1). By default a single
-            member's own rule; of several the most probable class if all have a softmax, else the mean threshold.
+            member's own rule; of several the most probable class if all have a softmax, else the mean threshold. The
+            peaks that classes must reach are averaged too.
 
     Raises:
         InputError: If a member has no class in common with the first or takes other channels, or the views need an
@@ -173,12 +175,15 @@ class Ensemble(nn.Module):
 
 def common_head(heads: Sequence[Head], threshold: float | None) -> Head:
     """Return the head by which the mean is decoded."""
-    if threshold is not None:
-        return SigmoidHead(threshold)
-    if len(heads) == 1:
+    if len(heads) == 1 and threshold is None:
         return heads[0]
-    thresholds = [head.threshold for head in heads if isinstance(head, SigmoidHead)]
-    return SigmoidHead(sum(thresholds) / len(thresholds)) if thresholds else SoftmaxHead()
+    sigmoid = [head for head in heads if isinstance(head, SigmoidHead)]
+    if not sigmoid:
+        return SoftmaxHead() if threshold is None else SigmoidHead(threshold)
+    peaks = [head.threshold if head.peak is None else head.peak for head in sigmoid]
+    asked = any(head.peak is not None for head in sigmoid)
+    mean = SigmoidHead(fmean(head.threshold for head in sigmoid), peak=fmean(peaks) if asked else None)
+    return mean if threshold is None else mean.moved_to(threshold)
 
 
 def fitted(image: Float[Tensor, "B I h w"], size: tuple[int, int], fit: Fit) -> Float[Tensor, "B I H W"]:

@@ -22,18 +22,10 @@ class Areas(NamedTuple):
 
 def soft_areas(probs: Float[Tensor, "B P K"], evidence: Evidence) -> Areas:
     """Return the areas over the known pixels of each class."""
-    overlap, sums = overlap_and_sums(probs, evidence, evidence.pixels)
-    return Areas(overlap, (sums * evidence.cells).sum(dim=1), evidence.labeled)
-
-
-def overlap_and_sums(
-    probs: Float[Tensor, "B P K"], evidence: Evidence, masks: Float[Tensor, "B N P"]
-) -> tuple[Float[Tensor, "B K"], Float[Tensor, "B N K"]]:
-    """Return the weighted sum over the pixels that are of a class, and plain sums over every mask."""
     overlap, sums = _OverlapAndSums.apply(  # type: ignore[no-untyped-call]
-        probs, masks, evidence.channel, evidence.positive
+        probs, evidence.pixels, evidence.channel, evidence.positive
     )
-    return overlap, sums
+    return Areas(overlap, (sums * evidence.cells).sum(dim=1), evidence.labeled)
 
 
 class _OverlapAndSums(torch.autograd.Function):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Generic, TypeVar, final
 
 import torch
 from jaxtyping import Float
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 
 from losses.ranks import summed
 from partial_labels.batch import PartialLabelBatch
+
+Reading = TypeVar("Reading")
+"""What a pass over the logits leaves: sums, or a value for each pixel."""
 
 
 class PartialLoss(nn.Module, ABC):
@@ -35,6 +39,28 @@ class PartialLoss(nn.Module, ABC):
             logits: What the head of this loss needs: C channels for a softmax, C - 1 for sigmoids.
             batch: Labels of the same size, and statuses.
         """
+
+
+class SharedLoss(PartialLoss, ABC, Generic[Reading]):
+    """A loss of what one pass over the logits reads, which other terms may use as well.
+
+    Almost all of a loss's cost is in passing over an image of logits and writing its gradient.
+    :class:`losses.weighted_sum.WeightedSum` reads once for all terms that name the same ``read``.
+    """
+
+    @staticmethod
+    @abstractmethod
+    def read(logits: Float[Tensor, "B K H W"], batch: PartialLabelBatch) -> Reading:
+        """Pass over the logits; losses that share a pass have the same function here."""
+
+    @final
+    def forward(self, logits: Float[Tensor, "B K H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
+        """Read for this loss alone."""
+        return self.of(self.read(logits, batch))
+
+    @abstractmethod
+    def of(self, reading: Reading) -> Float[Tensor, ""]:
+        """Return the loss, unweighted."""
 
 
 def weighted_mean(total: Float[Tensor, "..."], weight: Float[Tensor, "..."]) -> Float[Tensor, ""]:

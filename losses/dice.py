@@ -14,7 +14,7 @@ from losses.areas import soft_areas
 from losses.base import PartialLoss, weighted_mean
 from losses.evidence import naive_evidence_of
 from losses.ranks import summed
-from losses.softmax import class_probs, surprise
+from losses.softmax import ordered, softmax, surprise
 from partial_labels.batch import PartialLabelBatch
 
 EPSILON = 1e-6
@@ -30,7 +30,7 @@ class ReportDice(PartialLoss):
 
     def forward(self, logits: Float[Tensor, "B C H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
         """Return 1 minus the mean Dice."""
-        areas = soft_areas(class_probs(logits), naive_evidence_of(batch))
+        areas = soft_areas(softmax(ordered(logits)), naive_evidence_of(batch))
         overlap, predicted, labeled = summed(*(area.sum(dim=0) for area in areas))
         loss = 1 - (2 * overlap / (predicted + labeled + EPSILON)).mean()
         return loss * (labeled.sum() > 0)

@@ -5,6 +5,7 @@ Images come as rows here, (B, P, K) with P = H * W pixels: a network's channels-
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -14,10 +15,20 @@ from torch import Tensor
 
 from partial_labels.batch import HUMAN, TEACHER, UNKNOWN, UNSURE, PartialLabelBatch
 
+CACHED = 2**19
+"""Values that a CPU's cache holds: what is computed of so many at a time costs half of what the same costs of all."""
+
 
 def rows(channels: Float[Tensor, "B K H W"]) -> Float[Tensor, "B P K"]:
     """Return a view with one row a pixel."""
     return channels.movedim(1, -1).flatten(1, 2)
+
+
+def portions(values: Float[Tensor, "B P K"]) -> Iterator[slice]:
+    """Yield the images that are computed together: on a CPU as few as its cache holds, elsewhere all."""
+    images = len(values)
+    step = max(CACHED // values[0].numel(), 1) if values.device.type == "cpu" else images
+    return (slice(first, first + step) for first in range(0, images, step))
 
 
 class Evidence(NamedTuple):
@@ -57,6 +68,17 @@ class Evidence(NamedTuple):
     def pixel_weight(self) -> Float[Tensor, "B P"]:
         """Weight of a pixel as a whole: that of the best-known cell."""
         return (self.best[:, None] @ self.pixels)[:, 0]
+
+    @property
+    def unnamed(self) -> Float[Tensor, "B P"]:
+        """How much of each pixel is of no class: 0 where the best-known cell names one, 1 where none does."""
+        best = self.best[:, :1]
+        return 1 - self.positive / torch.where(best > 0, best, 1)
+
+    @property
+    def drawn(self) -> Float[Tensor, "B P"]:
+        """1 where a pixel shows a class that a human examined."""
+        return self.cells[:, 1].gather(1, self.channel) * (self.positive > 0)
 
     def sum_pixels(self, values: Float[Tensor, "B P K"]) -> Float[Tensor, "B K"]:
         """Return the weighted sum over the pixels, cell by cell."""

@@ -8,48 +8,40 @@ from __future__ import annotations
 
 from typing import final
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from losses.base import PartialLoss, weighted_mean
-from losses.evidence import Evidence, evidence_of, rows
-from losses.softmax import surprise, surprise_among
-from partial_labels.batch import UNKNOWN, PartialLabelBatch
-
-
-def drawn_by_human(evidence: Evidence) -> Float[Tensor, "B P"]:
-    """Return 1 where a pixel shows a class that a human examined."""
-    return evidence.cells[:, 1].gather(1, evidence.channel)
+from losses.base import SharedLoss, weighted_mean
+from losses.sigmoid_reading import SigmoidReading, read_sigmoids
+from losses.softmax_reading import SoftmaxReading, read_softmax
 
 
 @final
-class SigmoidExclusion(PartialLoss):
+class SigmoidExclusion(SharedLoss[SigmoidReading]):
     """Binary cross-entropy against 0 of the ``UNKNOWN`` classes, averaged over the pixels that show a human's class.
 
     ``UNKNOWN`` cells feel it at those pixels only; known cells feel nothing.
     """
 
-    def forward(self, logits: Float[Tensor, "B K H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
+    read = staticmethod(read_sigmoids)
+
+    def of(self, reading: SigmoidReading) -> Float[Tensor, ""]:
         """Return the mean over (pixel, ``UNKNOWN`` class) entries."""
-        drawn = drawn_by_human(evidence_of(batch))[:, None]
-        unknown = (batch.status[:, 1:] == UNKNOWN).float()
-        present = (drawn @ F.softplus(rows(logits)))[:, 0]
-        return weighted_mean(present * unknown, drawn.sum(dim=2) * unknown)
+        pixels = reading.evidence.drawn.sum(dim=1, keepdim=True)
+        return weighted_mean(reading.excluded, pixels * reading.unknown)
 
 
 @final
-class SoftmaxExclusion(PartialLoss):
+class SoftmaxExclusion(SharedLoss[SoftmaxReading]):
     """``-log`` of 1 minus the summed probability of the ``UNKNOWN`` classes, at the pixels that show a human's class.
 
     Cross-entropy already asks for the drawn class there and lowers all others alike; this lowers the ``UNKNOWN`` ones
     once more and asks for the known ones. On a fully examined batch it is 0.
     """
 
-    def forward(self, logits: Float[Tensor, "B C H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
+    read = staticmethod(read_softmax)
+
+    def of(self, reading: SoftmaxReading) -> Float[Tensor, ""]:
         """Return the mean over those pixels."""
-        evidence = evidence_of(batch)
-        drawn = drawn_by_human(evidence)
-        target = evidence.channel * (drawn > 0)
-        among_known = surprise_among(batch.status > UNKNOWN, logits, target)
-        return weighted_mean(drawn * (surprise(logits, target) - among_known), drawn)
+        drawn = reading.evidence.drawn
+        return weighted_mean(drawn * reading.known, drawn)

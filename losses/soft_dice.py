@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC
+from typing import Generic
 
 from jaxtyping import Float
 from torch import Tensor
 
 from losses.areas import Areas
-from losses.base import PartialLoss, quotient, weighted_mean
+from losses.base import Reading, SharedLoss, quotient, weighted_mean
 from losses.ranks import largest, summed
 
 
-class SoftDice(PartialLoss, ABC):
+class SoftDice(SharedLoss[Reading], ABC, Generic[Reading]):
     """1 minus the soft Dice ``(2 overlap + smooth) / (predicted + labeled + smooth)`` (Milletari et al., 2016).
 
     Areas are pooled over the batch before dividing: an image in which the class is certainly absent then counts with

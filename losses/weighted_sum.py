@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from losses.base import PartialLoss
+from losses.base import PartialLoss, SharedLoss
 from partial_labels.batch import PartialLabelBatch
 
 
@@ -65,11 +65,23 @@ class WeightedSum(nn.Module):
         totals = {name: levels[0].new_zeros((), dtype=torch.float32) for name in self.terms}
         with torch.autocast(levels[0].device.type, enabled=False):
             for logits, share in zip(levels, shares, strict=True):
-                at_level = resize_labels(batch, logits)
-                for name, term in self.terms.items():
-                    scale = self.weights[name] * share / sum(shares)
-                    totals[name] = totals[name] + scale * term(logits.float(), at_level)
+                values = self.at_level(logits.float(), resize_labels(batch, logits))
+                for name, value in values.items():
+                    totals[name] = totals[name] + self.weights[name] * share / sum(shares) * value
         return totals
+
+    def at_level(self, logits: Tensor, batch: PartialLabelBatch) -> dict[str, Tensor]:
+        """Return the terms, unweighted; what several of them read of the logits is read once."""
+        readings: dict[Callable[..., Any], Any] = {}
+        values: dict[str, Tensor] = {}
+        for name, term in self.terms.items():
+            if isinstance(term, SharedLoss):
+                if term.read not in readings:
+                    readings[term.read] = term.read(logits, batch)
+                values[name] = term.of(readings[term.read])
+            else:
+                values[name] = term(logits, batch)
+        return values
 
 
 def resize_labels(batch: PartialLabelBatch, logits: Tensor) -> PartialLabelBatch:

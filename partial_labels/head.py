@@ -73,13 +73,19 @@ class SigmoidHead(Head):
     Args:
         threshold: A pixel is given its most probable class where that probability reaches this, else 0. In (0, 1).
         prior: Probability that an untrained network gives to each class, in (0, 1).
+        peak: A class is drawn in an image only if one of its pixels reaches this, from ``threshold`` up to below 1; None
+            asks for no more than the threshold. These are the two thresholds of hysteresis (Canny, IEEE TPAMI 1986),
+            with an image's whole class as what hangs together: a structure is there for sure or not at all, and where
+            it is, its border may be unsure.
     """
 
-    def __init__(self, threshold: float = 0.5, prior: float = 0.01) -> None:
+    def __init__(self, threshold: float = 0.5, prior: float = 0.01, peak: float | None = None) -> None:
         super().__init__()
         if not 0 < threshold < 1:
             raise ValueError(f"head.threshold={threshold}: must lie in (0, 1)")
-        self.threshold = threshold
+        if peak is not None and not threshold <= peak < 1:
+            raise ValueError(f"head.peak={peak}: must lie in [head.threshold, 1), from {threshold:g}")
+        self.threshold, self.peak = threshold, peak
         self.prior = checked_prior(prior)
 
     @staticmethod
@@ -97,9 +103,16 @@ class SigmoidHead(Head):
         return torch.cat([1 - foreground.amax(dim=1, keepdim=True), foreground], dim=1)
 
     def decode(self, probs: Float[Tensor, "B C H W"]) -> UInt8[Tensor, "B H W"]:
-        """The most probable class where it reaches the threshold, else 0."""
-        best, index = probs[:, 1:].max(dim=1)
+        """The most probable class where it reaches the threshold, of those that reach the peak somewhere; else 0."""
+        foreground = probs[:, 1:]
+        if self.peak is not None:
+            foreground = foreground * (foreground.amax(dim=(2, 3), keepdim=True) >= self.peak)
+        best, index = foreground.max(dim=1)
         return torch.where(best >= self.threshold, index + 1, 0).to(torch.uint8)
+
+    def moved_to(self, threshold: float) -> SigmoidHead:
+        """Return a head of another threshold, with the same peak where that still lies above it."""
+        return SigmoidHead(threshold, self.prior, None if self.peak is None else max(self.peak, threshold))
 
 
 def checked_prior(prior: float) -> float:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from numpy.typing import NDArray
 
 from partial_labels.batch import IGNORE, PartialLabelBatch
 from partial_labels.case_store import CaseStore
@@ -18,37 +20,55 @@ from reports.style import INK, MUTED, PAGE_WIDTH, SERIES, SMALL, TEXT, new_figur
 
 SAMPLED = 200
 """Images of which the grey values are counted."""
+BINS = 64
+"""Steps of grey in which they are counted."""
+Counts = NDArray[np.float64]
 ACROSS, GAP, MARGIN, CAPTION = 6, 0.08, 0.12, 0.22
 """Pictures in a line; inches between them, around the sheet, and above each for its name."""
 
 
 def draw_intensities(store: CaseStore, output: Path) -> Path:
-    """Draw how often each grey value occurs, in all pixels and inside the structures shown, of cases at even steps."""
+    """Draw how often each grey value occurs, in all pixels and inside the structures shown, of cases at even steps.
+
+    Every channel has axes of its own, side by side.
+    """
     ids = np.unique(np.linspace(0, len(store) - 1, min(SAMPLED, len(store))).round().astype(int)).tolist()
-    edges = np.linspace(0, 1, 65)
-    every, inside = np.zeros(64), np.zeros(64)
-    for index in ids:
-        image, label = unit_image(store, index), store.labels[index]
-        every += np.histogram(image[label != IGNORE], edges)[0]
-        inside += np.histogram(image[(label > 0) & (label < len(store.classes))], edges)[0]
     figure = new_figure(PAGE_WIDTH, 2.6, ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.12))
-    axes = figure.subplots()
-    quiet(axes)
+    for channel, axes in enumerate(figure.subplots(1, store.header.channels, sharey=True, squeeze=False)[0]):
+        quiet(axes)
+        _draw_channel(axes, *_grey_values(store, ids, channel))
+        axes.set_xlabel(f"intensity in channel {channel}" if store.header.channels > 1 else "intensity")
+        if channel == 0:
+            axes.set_ylabel("% of pixels", fontsize=SMALL, color=MUTED)
+            axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK)
+        axes.xaxis.label.set(fontsize=SMALL, color=MUTED)
+    return save(figure, output)
+
+
+def _grey_values(store: CaseStore, ids: Sequence[int], channel: int) -> tuple[Counts, Counts]:
+    """Count the grey values of a channel in all pixels, and inside the structures shown."""
+    every, inside = np.zeros(BINS), np.zeros(BINS)
+    for index in ids:
+        image, label = unit_image(store, index, channel), store.labels[index]
+        every += np.histogram(image[label != IGNORE], BINS, (0, 1))[0]
+        inside += np.histogram(image[(label > 0) & (label < len(store.classes))], BINS, (0, 1))[0]
+    return every, inside
+
+
+def _draw_channel(axes: Any, every: Counts, inside: Counts) -> None:
+    """Draw both counts as shares."""
     for counts, name, color in ((every, "all pixels", SERIES[6]), (inside, "inside the structures shown", SERIES[0])):
         if counts.sum():
+            edges = np.linspace(0, 1, BINS + 1)
             axes.stairs(100 * counts / counts.sum(), edges, label=name, color=color, linewidth=1.6)
     axes.set_yscale("log")
     axes.minorticks_off()
     axes.set_xlim(0, 1)
-    axes.set_xlabel("intensity", fontsize=SMALL, color=MUTED)
-    axes.set_ylabel("% of pixels", fontsize=SMALL, color=MUTED)
-    axes.legend(frameon=False, fontsize=SMALL, labelcolor=INK)
-    return save(figure, output)
 
 
-def unit_image(store: CaseStore, index: int) -> Float[np.ndarray, "H W"]:
-    """Return a case's intensities in [0, 1]."""
-    image = np.asarray(store.images[index], dtype=np.float32)
+def unit_image(store: CaseStore, index: int, channel: int = 0) -> Float[np.ndarray, "H W"]:
+    """Return the intensities of a case's channel in [0, 1]."""
+    image = store.image(index)[channel].astype(np.float32)
     return (image * np.float32(store.header.slope) + np.float32(store.header.intercept)).clip(0, 1)
 
 

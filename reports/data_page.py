@@ -161,6 +161,8 @@ def _grid(store: CaseStore, present: Bool[np.ndarray, "N C"], scratch: Path) -> 
         "left and right": "no axis given: mirrors stay off" if axis == "none" else f"lie along the {axis}",
         "exchanged by a mirror": ", ".join(f"{names[a]} / {names[b]}" for a, b in store.classes.pairs) or "no class",
     }
+    if header.channels > 1:
+        facts["channels"] = f"{header.channels}, numbered from 0; pictures show channel 0"
     body = document.facts(facts)
     sides = figures.draw_sides(store, present, scratch / "sides.png")
     if sides:

@@ -24,8 +24,9 @@ from torch.export import Dim, ExportedProgram
 from conf.schema import ExportConfig
 from partial_labels.errors import InputError
 from partial_labels.head import Head
+from runs.ensembles import plain
 from runs.instantiate import build, check, check_extra_keys
-from runs.loading import Loaded, load, write_json
+from runs.loading import Loaded, check_channels, load, write_json
 from runs.stages import GIVEN
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ def export_command(cfg: DictConfig) -> Path:
     check_request(cfg)
     content = load(cfg.checkpoint, cfg.network)
     data = build(content.config.data if cfg.data is None else cfg.data, where="data")
+    check_channels(content, data.opened)
     images = real_slices(data, cfg.slices)
     module = SlicesToLabels(content.network, content.head).eval()
     try:
@@ -204,11 +206,12 @@ def description(
     content: Loaded, data: Any, images: Tensor, expected: UInt8[Tensor, "N H W"], agreement: dict[str, float]
 ) -> dict[str, Any]:
     """Return what one has to know to use the programs: input, output, class names, and how they were checked."""
-    height, width = images.shape[2:]
+    channels, height, width = images.shape[1:]
     return {
         "classes": list(content.classes.names),
         "left_right_pairs": [list(pair) for pair in content.classes.pairs],
-        "input": {"name": "image", "shape": ["batch", 1, height, width], "dtype": "float32", "range": [0, 1]},
+        "input": {"name": "image", "shape": ["batch", channels, height, width], "dtype": "float32", "range": [0, 1]},
+        "windows": windows_of(content),
         "output": {"name": "label", "shape": ["batch", height, width], "dtype": "uint8", "meaning": "class id"},
         "spacing_mm": data.opened.header.spacing_mm,
         "fit": data.opened.header.fit,
@@ -224,6 +227,13 @@ def description(
         },
         "torch": torch.__version__,
     }
+
+
+def windows_of(content: Loaded) -> list[list[float]] | None:
+    """Return the grey values that become 0 and 1 in each channel; None where the run's data do not say them."""
+    reader = plain(content.config.data)["source"].get("reader")
+    windows = build(reader, where="data.source.reader").windows if reader else ()
+    return [list(window) for window in windows] or None
 
 
 @contextmanager

@@ -78,7 +78,8 @@ def measure(loaded: Loaded, thresholds: Sequence[float], monitor: str) -> tuple[
     data.setup(**({"split_file": split} if split.exists() else {}))
     place = place_of(loaded)
     network = loaded.network.to(place.device, place.dtype)
-    heads = [*(SigmoidHead(one) for one in thresholds), loaded.head]
+    own = loaded.head if isinstance(loaded.head, SigmoidHead) else SigmoidHead()
+    heads = [*(own.moved_to(one) for one in thresholds), loaded.head]
     metrics = [build({"_target_": DICE}, class_names=loaded.classes.names) for _ in heads]
     for batch in data.evaluation_loader("val"):
         with torch.inference_mode(), place.autocast():

@@ -74,7 +74,11 @@ def test_different_heads_are_decoded_by_the_mean_threshold():
     ]
     head = Ensemble(members).head
     assert isinstance(head, SigmoidHead) and head.threshold == pytest.approx(0.25)
+    assert head.peak is None
     assert Ensemble(members, threshold=0.4).head.threshold == 0.4
+    members[0].head.peak = 0.9  # and 0.2 for the other: its threshold
+    assert Ensemble(members).head.peak == pytest.approx(0.55)
+    assert Ensemble(members, threshold=0.6).head.peak == pytest.approx(0.6)
     assert Ensemble([softmax(0.6, 0.1, 0.2, 0.1)], threshold=0.15).head.predict(torch.zeros(1, 3, 2, 2)).shape == (
         1,
         2,

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from losses.evidence import rows
-from losses.softmax import VECTOR, class_probs, surprise, surprise_among
+from losses.softmax import VECTOR, ordered, softmax, surprise, surprise_among
 
 many_or_few = pytest.mark.parametrize("channels", [3, VECTOR - 1, VECTOR, 20])
 
@@ -19,7 +19,7 @@ def logits(channels):
 @many_or_few
 def test_probabilities_and_surprise_are_the_textbooks(logits, channels):
     target = torch.randint(channels, (2, 24), generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(class_probs(logits), rows(logits.softmax(dim=1)))
+    torch.testing.assert_close(softmax(ordered(logits)), rows(logits.softmax(dim=1)))
     expected = F.cross_entropy(logits.flatten(2), target, reduction="none")
     torch.testing.assert_close(surprise(logits, target), expected)
     felt, slow = (torch.autograd.grad(loss.sum(), logits)[0] for loss in (surprise(logits, target), expected))

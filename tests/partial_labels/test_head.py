@@ -31,6 +31,15 @@ def test_a_sigmoid_pixel_takes_its_most_probable_class_where_it_reaches_the_thre
     assert SigmoidHead(threshold=0.45).decode(probs)[0, 0].tolist() == [2, 0, 0]
 
 
+def test_a_class_is_drawn_where_one_of_its_pixels_reaches_the_peak():
+    probs = torch.tensor([[0.1, 0.2, 0.1, 0.9], [0.9, 0.6, 0.4, 0.1], [0.2, 0.7, 0.7, 0.3]])[None, :, None]
+    assert SigmoidHead(peak=0.5).decode(probs).flatten().tolist() == [1, 2, 2, 0]
+    assert SigmoidHead(peak=0.8).decode(probs).flatten().tolist() == [1, 1, 0, 0]  # what the silent class leaves
+    both = torch.cat([probs, 0.9 * probs])  # each image has a peak of its own
+    assert SigmoidHead(peak=0.85).decode(both)[1].flatten().tolist() == [0, 0, 0, 0]
+    assert SigmoidHead(0.3, peak=0.85).moved_to(0.9).peak == 0.9
+
+
 def test_softmax_decodes_by_the_largest_probability_in_fp32():
     logits = torch.tensor([1.0, 3.0, 2.0], dtype=torch.bfloat16)[None, :, None, None]
     head = SoftmaxHead()
@@ -39,7 +48,11 @@ def test_softmax_decodes_by_the_largest_probability_in_fp32():
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: SigmoidHead(threshold=1.0), lambda: SigmoidHead(prior=0.0), lambda: SoftmaxHead(prior=1.0)]
+    "make",
+    [
+        *(lambda: SigmoidHead(threshold=1.0), lambda: SigmoidHead(prior=0.0), lambda: SoftmaxHead(prior=1.0)),
+        *(lambda: SigmoidHead(peak=0.4), lambda: SigmoidHead(peak=1.0)),
+    ],
 )
 def test_ranges_are_checked(make):
     with pytest.raises(ValueError, match=r"head\."):
