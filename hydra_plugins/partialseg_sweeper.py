@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,15 +17,23 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf, open_dict
 
 from partial_labels.errors import InputError, Interrupted
-from runs.sweep import RECORD, SweepFailedError, quoted
+from runs.sweep import RECORD, SweepFailedError, quoted, write_jobs
 
 log = logging.getLogger(__name__)
 
 
 class Job(NamedTuple):
-    """A job of a sweep: what is typed for it, what of that distinguishes it, and its run directory."""
+    """A job of a sweep.
+
+    Args:
+        overrides: What it is launched with.
+        typed: What of that makes the same run alone.
+        distinct: What of that distinguishes it.
+        folder: Its run directory.
+    """
 
     overrides: list[str]
+    typed: str
     distinct: str
     folder: Path
 
@@ -69,11 +78,15 @@ class TableSweeper(BasicSweeper):
         folder.mkdir(parents=True, exist_ok=True)
         if not self.resume:
             OmegaConf.save(self.config, folder / RECORD)
+        write_jobs(folder, [(job.folder.name, job.typed, "") for job in jobs])
         waiting = [job for job in jobs if not (job.folder / "results.json").exists()]
         log.info("%d jobs in %s, %d finished before", len(jobs), folder, len(jobs) - len(waiting))
         size = self.max_batch_size or max(len(waiting), 1)
         returns = [self.launch(waiting[first : first + size], folder) for first in range(0, len(waiting), size)]
-        self.report([job for batch in returns for job in batch], waiting, folder)
+        ended = zip(waiting, [job for batch in returns for job in batch], strict=True)
+        failed = {job: str(one._return_value) for job, one in ended if one.status is not JobStatus.COMPLETED}
+        write_jobs(folder, [(job.folder.name, job.typed, failed.get(job, "")) for job in jobs])
+        report(failed, waiting, folder)
         log.info("table: python -m reports.results_table %s", folder / "results")
         return returns
 
@@ -100,7 +113,7 @@ class TableSweeper(BasicSweeper):
                 own = [f"hydra.sweep.subdir={quoted(subdir)}"]
                 if config.paths.record is None:
                     own.append(f"paths.record={quoted(folder / 'results' / f'{name}_seed{config.seed}.json')}")
-                found.append(Job([*combination, *own], " ".join(own_words), folder / subdir))
+                found.append(Job([*combination, *own], shlex.join(combination), " ".join(own_words), folder / subdir))
         HydraConfig.instance().cfg = master
         return found
 
@@ -122,14 +135,16 @@ class TableSweeper(BasicSweeper):
                 f"the launcher gave up, {type(error).__name__}: {first}\n{completing(folder)}"
             ) from error
 
-    @staticmethod
-    def report(returns: Sequence[JobReturn], jobs: Sequence[Job], folder: Path) -> None:
-        """Name every job that failed, with its reason."""
-        failed = [pair for pair in zip(jobs, returns, strict=True) if pair[1].status is not JobStatus.COMPLETED]
-        if failed:
-            lines = [f"  {job.folder.name} ({job.distinct}): {one._return_value}" for job, one in failed]
-            head = f"{len(failed)} of {len(jobs)} jobs failed:"
-            raise SweepFailedError("\n".join([head, *lines, completing(folder)]))
+
+def report(failed: Mapping[Job, str], jobs: Sequence[Job], folder: Path) -> None:
+    """Name every job that failed, with its reason.
+
+    Raises:
+        SweepFailedError: If one did.
+    """
+    if failed:
+        lines = [f"  {job.folder.name} ({job.distinct}): {reason}" for job, reason in failed.items()]
+        raise SweepFailedError("\n".join([f"{len(failed)} of {len(jobs)} jobs failed:", *lines, completing(folder)]))
 
 
 def row_name(variant: str, words: Sequence[str]) -> str:

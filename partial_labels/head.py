@@ -73,7 +73,7 @@ class SigmoidHead(Head):
     Args:
         threshold: A pixel is given its most probable class where that probability reaches this, else 0. In (0, 1).
         prior: Probability that an untrained network gives to each class, in (0, 1).
-        peak: A class is drawn in an image only if one of its pixels reaches this, from ``threshold`` up to below 1; None
+        peak: A class is drawn in an image only if one of its pixels reaches this, from ``threshold`` to below 1; None
             asks for no more than the threshold. These are the two thresholds of hysteresis (Canny, IEEE TPAMI 1986),
             with an image's whole class as what hangs together: a structure is there for sure or not at all, and where
             it is, its border may be unsure.

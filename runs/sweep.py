@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import gc
 import os
 import random
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from partial_labels.errors import InputError
 
 RECORD = "multirun.yaml"
 """Where a sweep keeps what was typed."""
+JOBS = "jobs.csv"
+"""Where a sweep keeps what is typed for each of its jobs, and why those failed that did."""
 OWN = ("launcher=", "hydra.launcher.", "hydra.job_logging.", "hydra.hydra_logging.")
 """What may be typed beside ``resume_sweep``: how the jobs are launched, not what they are."""
 
@@ -56,6 +59,14 @@ def resumed_arguments(arguments: Sequence[str]) -> list[str]:
     if Path(hydra.runtime.cwd).is_dir():
         os.chdir(hydra.runtime.cwd)
     return ["--multirun", *kept, *extra, f"hydra.sweep.dir={quoted(folder)}", "hydra.sweeper.resume=true"]
+
+
+def write_jobs(folder: Path, rows: Iterable[tuple[str, str, str]]) -> None:
+    """Write the jobs of a sweep, for those who ask later what is missing: directory, what is typed, why it failed."""
+    part = folder / f".{JOBS}"
+    with part.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([("job", "typed", "failure"), *rows])
+    os.replace(part, folder / JOBS)
 
 
 def quoted(value: object) -> str:
