@@ -31,7 +31,7 @@ class NnunetSource(LabeledVolumes):
     """Reads a folder of ``nnUNet_raw``; its ignore label becomes ``IGNORE``, of which nothing is claimed.
 
     Args:
-        channel: The channel to read; a batch has one.
+        channel: The channel to read, one file of each case.
         test_images: What to do with ``imagesTs``: ``leave_out``, take them as ``unlabeled`` training cases, or as the
             ``test`` part with the labels of ``labelsTs``.
         pairs: Ids of structures that exchange under a mirror; by default found by name.
