@@ -44,16 +44,18 @@ class Labeler:
 
 
 @contextmanager
-def weights_of(checkpoint: Path, module: pl.LightningModule, device: torch.device) -> Iterator[None]:
-    """Give a module the weights of a checkpoint, on a device and in eval mode, and its own back afterwards.
+def weights_of(checkpoint: Path, module: pl.LightningModule, trainer: pl.Trainer) -> Iterator[None]:
+    """Give a module the weights of a checkpoint, on the Trainer's device and in eval mode, and its own back afterwards.
 
-    Lightning has moved the module to the CPU when a fit ends.
+    Lightning has moved the module to the CPU when a fit ends. The file is read as the run reads its checkpoints, which
+    refuses a damaged one.
     """
     live = {name: value.detach().clone() for name, value in module.state_dict().items()}
     origin, training = module.device, module.training
     try:
-        module.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"])
-        module.to(device).eval()
+        content = trainer.strategy.checkpoint_io.load_checkpoint(checkpoint, weights_only=True)
+        module.load_state_dict(content["state_dict"])
+        module.to(trainer.strategy.root_device).eval()
         yield
     finally:
         module.to(origin).train(training)

@@ -83,7 +83,7 @@ class PseudoLabelWriter(Callback):
         """Write the round, in the first process; the others wait for it."""
         if trainer.is_global_zero:
             checkpoint = best_checkpoint(trainer)
-            with weights_of(checkpoint, pl_module, trainer.strategy.root_device):
+            with weights_of(checkpoint, pl_module, trainer):
                 self._write(trainer, pl_module, checkpoint)
         trainer.strategy.barrier("pseudo-labels")
 

@@ -17,7 +17,7 @@ import torch
 from lightning_fabric.plugins import CheckpointIO
 
 from partial_labels.errors import InputError
-from runs.ledger import BEST, LAST, NEXT, PREVIOUS, Entry, link, read_ledger, write_ledger
+from runs.ledger import BEST, LAST, NEXT, PREVIOUS, Entry, link, read_ledger, refuse_damaged, write_ledger
 
 
 @final
@@ -51,7 +51,12 @@ class ListedCheckpoints(CheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read a checkpoint as plain tensors and values, on the CPU."""
+        """Read a checkpoint as plain tensors and values, on the CPU.
+
+        Raises:
+            InputError: If it is listed and damaged.
+        """
+        refuse_damaged(Path(path))
         content: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
         return content
 

@@ -278,6 +278,15 @@ def test_a_flipped_bit_of_pseudo_labels_is_told_and_they_are_written_again(slice
     assert_same_run(parts.paths.run, whole.paths.run)
 
 
+def test_no_labels_are_written_with_damaged_weights(slices_folder: Path) -> None:
+    cfg = small_run(slices_folder, *SHORT, "ssl=teacher_student", "trainer.max_epochs=2")
+    best = Path(cfg.paths.run) / "checkpoints" / "teacher" / "best.ckpt"
+    with doing(At("on_fit_end", 1, action=lambda: flip(best))):
+        said = refused(lambda: train(cfg))
+    assert f"{best}: damaged, it is not what was written" in said
+    assert not any((Path(cfg.paths.run) / "pseudo").glob("*"))
+
+
 def test_a_loader_process_that_is_killed_ends_with_advice(slices_folder: Path) -> None:
     cfg = small_run(slices_folder, *SHORT, "data.num_workers=1", EVERY_STEP)
 
