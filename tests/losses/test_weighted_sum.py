@@ -7,7 +7,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from losses.base import PartialLoss
+from losses.base import PartialLoss, SharedLoss
 from losses.masked import MaskedBCE, MaskedDice
 from losses.weighted_sum import WeightedSum
 from partial_labels.batch import HUMAN, UNKNOWN
@@ -25,6 +25,30 @@ class Probe(PartialLoss):
     def forward(self, logits, batch):
         self.seen.append((logits, batch, torch.is_autocast_enabled("cpu")))
         return self.value + 0 * logits.sum()
+
+
+class Mean(SharedLoss[torch.Tensor]):
+    """The mean logit, and how often it was taken."""
+
+    times = 0
+
+    @staticmethod
+    def read(logits, batch):
+        Mean.times += 1
+        return logits.mean()
+
+    def of(self, reading):
+        return reading
+
+
+def test_what_terms_share_is_read_once_a_level(make_batch, make_logits):
+    batch = make_batch(size=(8, 8))
+    logits = make_logits(batch, 4)
+    loss = WeightedSum({"a": Mean(), "probe": Probe(), "b": Mean()}, {"a": 1.0, "probe": 1.0, "b": 2.0})
+    terms = loss([logits, logits[:, :, ::2, ::2]], batch)
+    assert Mean.times == 2
+    torch.testing.assert_close(terms["b"], 2 * terms["a"])
+    torch.testing.assert_close(Mean()(logits, batch), logits.mean())
 
 
 def test_terms_come_back_weighted_under_their_names(make_batch, make_logits):
