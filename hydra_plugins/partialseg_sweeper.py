@@ -32,7 +32,7 @@ class Job(NamedTuple):
         folder: Its run directory.
     """
 
-    overrides: list[str]
+    overrides: tuple[str, ...]
     typed: str
     distinct: str
     folder: Path
@@ -113,7 +113,7 @@ class TableSweeper(BasicSweeper):
                 own = [f"hydra.sweep.subdir={quoted(subdir)}"]
                 if config.paths.record is None:
                     own.append(f"paths.record={quoted(folder / 'results' / f'{name}_seed{config.seed}.json')}")
-                found.append(Job([*combination, *own], shlex.join(combination), " ".join(own_words), folder / subdir))
+                found.append(Job((*combination, *own), shlex.join(combination), " ".join(own_words), folder / subdir))
         HydraConfig.instance().cfg = master
         return found
 
@@ -125,7 +125,7 @@ class TableSweeper(BasicSweeper):
         """
         assert self.launcher is not None
         try:
-            return self.launcher.launch([job.overrides for job in jobs], initial_job_idx=0)
+            return self.launcher.launch([list(job.overrides) for job in jobs], initial_job_idx=0)
         except (KeyboardInterrupt, Interrupted) as stop:
             print(completing(folder), file=sys.stderr)
             raise Interrupted(stop.signum if isinstance(stop, Interrupted) else signal.SIGINT) from stop

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from partial_labels.errors import InputError
+from reports.comparison_jobs import Job, find_sweeps, missing_jobs, notes_on_sweep
 from reports.comparison_keys import Group, group_runs
-from reports.comparison_runs import Run, missing_jobs, read_runs
+from reports.comparison_runs import Run, read_runs
 from reports.comparison_statistics import PAIRED, Gain, gains_over
 
 
@@ -18,6 +19,7 @@ class Comparison:
 
     Args:
         runs: All runs that were found.
+        missing: Jobs of sweeps that left none.
         groups: The runs, put together.
         baseline: The group that the others are held against.
         figure: The figure that counts, a key of ``PAIRED``.
@@ -27,6 +29,7 @@ class Comparison:
     """
 
     runs: list[Run]
+    missing: list[Job]
     groups: list[Group]
     baseline: Group
     figure: str
@@ -59,7 +62,10 @@ def compare(
     done = [run.results["figures"] for run in runs if run.results]
     part = "test" if done and all("last_test" in figures for figures in done) else "val"
     gains = {name: gains_over(groups, against, name, part) for name in PAIRED}
-    return Comparison(runs, groups, against, counts, part, gains, [*gaps_in(directories), *notes_on(runs, groups)])
+    missing = {sweep: missing_jobs(sweep) for sweep in find_sweeps(directories)}
+    told = [note for sweep, jobs in missing.items() for note in notes_on_sweep(sweep, jobs, runs)]
+    jobs = [job for found in missing.values() for job in found]
+    return Comparison(runs, jobs, groups, against, counts, part, gains, [*told, *notes_on(runs, groups)])
 
 
 def choose_baseline(groups: Sequence[Group], name: str | None) -> Group:
@@ -83,16 +89,6 @@ def monitored(runs: Sequence[Run]) -> str:
     """Return the figure that the runs chose their best checkpoint by, the slice-wise Dice where they disagree."""
     names = {str(run.config.get("monitor", "")).removeprefix("val/") for run in runs}
     return names.pop() if len(names) == 1 and names <= PAIRED.keys() else "dice"
-
-
-def gaps_in(directories: Sequence[str | Path]) -> list[str]:
-    """Name the jobs of sweeps that left nothing to show."""
-    missing = {directory: missing_jobs(Path(directory)) for directory in directories}
-    return [
-        f"{directory}: job {', '.join(map(str, numbers))} left no directory; it was refused, or not begun"
-        for directory, numbers in missing.items()
-        if numbers
-    ]
 
 
 def notes_on(runs: Sequence[Run], groups: Sequence[Group]) -> list[str]:

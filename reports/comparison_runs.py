@@ -111,14 +111,19 @@ class Run:
         return shlex.join([*self.typed.split()[:2], *self.overrides, *([] if known else [f"data.root={root}"])])
 
     @property
+    def running(self) -> bool:
+        """Whether a process is at work on it: it holds a lock on the checkpoints."""
+        return is_locked(self.path / "checkpoints")
+
+    @property
     def state(self) -> str:
-        """Say whether the run is finished, or where it stands: a process at work holds a lock on its checkpoints."""
+        """Say whether the run is finished, or where it stands."""
         if self.finished:
             return "finished"
         epochs = max((float(at[-1]) for at, _ in self.curves.values() if len(at)), default=0.0)
         whole = self.config.get("trainer", {}).get("max_epochs", "?")
         after = f"after {epochs:.0f} of {whole} epochs"
-        if is_locked(self.path / "checkpoints"):
+        if self.running:
             return f"running {after}"
         note = self.path / "failure.txt"
         if note.is_file():
@@ -174,13 +179,6 @@ def read_run(path: Path, name: str) -> Run:
     if missing:
         raise InputError(f"{path / 'results.json'}: has no {missing[0]}; {REMEDY}")
     return Run(path, name, config, results, read_curves(metrics) if metrics.is_file() else {})
-
-
-def missing_jobs(directory: Path) -> list[int]:
-    """Return the numbers of a sweep's jobs that left no directory, refused or not begun, as far as others show them."""
-    found = [re.match(r"\d+(?=_)", path.name) for path in find_runs(directory) if path.parent == directory]
-    numbers = {int(one[0]) for one in found if one}
-    return sorted(set(range(max(numbers, default=-1))) - numbers) if (directory / "multirun.yaml").is_file() else []
 
 
 def is_locked(folder: Path) -> bool:

@@ -143,14 +143,15 @@ def key_rows(groups: Sequence[Group]) -> tuple[Rows, Rows]:
 
 
 def run_rows(comparison: Comparison) -> Rows:
-    """Return a row a run: its group, seed, state and figures."""
+    """Return a row a run: its group, seed, state and figures; and one for each job of a sweep that left no run."""
     name = comparison.figure
     group_of = {run.path: group.label for group in comparison.groups for run in group.runs}
-    return [
+    rows = [
         [run.name, group_of[run.path], str(run.seed), run.state,
          *(spread([run.figure(evaluated(which, comparison.part), name)]) for which in ("last", "best"))]
         for run in comparison.runs
     ]  # fmt: skip
+    return [*rows, *([job.name, ABSENT, ABSENT, job.state, ABSENT, ABSENT] for job in comparison.missing)]
 
 
 def ranked(comparison: Comparison) -> list[Group]:

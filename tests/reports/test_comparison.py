@@ -50,10 +50,15 @@ def test_the_terminal_shows_the_best_first_and_says_what_is_noise(sweep):
     assert max(map(len, printed(comparison, 80).splitlines()[:4])) <= 80
 
 
-def test_a_sweep_with_a_gap_is_told(sweep):
+def test_the_jobs_that_a_sweep_lacks_are_told_with_the_command_that_completes_it(sweep):
     (sweep / "multirun.yaml").write_text("hydra: {}\n")
     shutil.rmtree(sweep / "4_teacher_student_seed0")
-    assert "sweep: job 4 left no directory; it was refused, or not begun" in printed(compare([sweep]))
+    comparison = compare([sweep])
+    text = printed(comparison)
+    assert "note: job 4: not begun\n" in text
+    end = f"complete it: python train.py -m resume_sweep={sweep}"
+    assert f"{sweep}: 1 without a run and 1 unfinished; {end}" in text.replace("\n", "").replace("note: ", "")
+    assert run_rows(comparison)[-1] == ["job 4", "-", "-", "not begun", "-", "-"]
 
 
 def test_the_baseline_is_a_label_or_a_value_of_one_group(sweep):

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from partial_labels.errors import InputError
-from reports.comparison_runs import find_runs, missing_jobs, read_run, read_runs
+from reports.comparison_runs import find_runs, read_run, read_runs
 from tests.finished_runs import EPOCHS, write_run
 
 
@@ -59,14 +59,6 @@ def test_a_run_at_work_is_told_from_one_that_stopped(tmp_path):
     assert run.state == "running after 3 of 6 epochs"
     os.close(handle)
     assert read_run(write_run(tmp_path / "done"), "done").state == "finished"
-
-
-def test_jobs_that_left_nothing_are_missed(tmp_path):
-    for number in (0, 3, 4):
-        write_run(tmp_path / f"{number}_supervised", seed=number)
-    assert missing_jobs(tmp_path) == [], "no sweep"
-    (tmp_path / "multirun.yaml").write_text("hydra: {}\n")
-    assert missing_jobs(tmp_path) == [1, 2] and missing_jobs(tmp_path / "3_supervised") == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from pathlib import Path
@@ -81,6 +82,12 @@ def test_a_failing_job_stops_no_other_and_is_named_at_the_end(command, tmp_path,
     assert end[1].endswith("seed0 (model.width=0 seed=0): model.width=0: must be 1 or more")
     assert end[3].endswith("seed0 (model.width=1 seed=0): RuntimeError: a bug")
     assert end[5] == "complete the sweep: python train.py -m resume_sweep=sweep"
+    with (tmp_path / "sweep" / "jobs.csv").open() as file:
+        listed = list(csv.DictReader(file))
+    assert [row["job"] for row in listed[4:]] == jobs(tmp_path / "sweep") and len(listed) == 6
+    assert listed[0]["typed"] == "model.width=0 seed=0"
+    failures = ["model.width=0: must be 1 or more"] * 2 + ["RuntimeError: a bug"] * 2 + [""] * 2
+    assert [row["failure"] for row in listed] == failures
     results = read_results(tmp_path / "sweep" / "results")
     assert list(results) == ["model.width=4"] and "| model.width=4 | 2 | 2 |" in markdown_table(results)
 
