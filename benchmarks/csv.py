@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.measuring import parser, record
 from datamodules.sources.label_csv import read_label_csv, write_label_csv
 
 IMAGES, PIXELS, MAX_ID = 2000, 65536, 54
@@ -44,11 +45,14 @@ def read(path: Path) -> tuple[float, float, bool]:
 
 def main() -> None:
     """Run each step in a process of its own, so that memory is its own too, and print the figures."""
+    parser(__doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder, get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         path = Path(folder) / "label_Hnl61pT.csv"
-        print(f"write {PIXELS} x {IMAGES}: {pool.apply(write, (path,)):.1f} s CPU, {path.stat().st_size / 1e6:.0f} MB")
+        written = pool.apply(write, (path,))
+        print(f"write {PIXELS} x {IMAGES}: {written:.1f} s CPU, {path.stat().st_size / 1e6:.0f} MB")
         seconds, peak, same = pool.apply(read, (path,))
         print(f"read  {PIXELS} x {IMAGES}: {seconds:.1f} s CPU, peak {peak:.2f} GB, same as written: {same}")
+    record("csv", {"write_cpu_s": written, "read_cpu_s": seconds, "read_peak_gb": peak, "same": same})
 
 
 if __name__ == "__main__":

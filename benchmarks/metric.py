@@ -7,10 +7,8 @@ masks, is part of its time. ``--rounds``, ``--images``, ``--size`` and ``--class
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,6 +17,7 @@ from monai.networks.utils import one_hot
 from torch import Tensor
 from torchmetrics.segmentation import DiceScore
 
+from benchmarks.measuring import in_turn, parser, print_costs, record
 from metrics.partial_dice import PartialDice
 from partial_labels.batch import HUMAN, PartialLabelBatch, ValidationBatch
 
@@ -72,39 +71,25 @@ def torchmetrics_dice(label: Tensor, prediction: Tensor, classes: int) -> float:
     return float(metric.compute())
 
 
-def measure(
-    contenders: list[Callable[[Tensor, Tensor, int], float]], rounds: int, maps: tuple[Tensor, Tensor, int]
-) -> None:
-    """Run all in turn, ``rounds`` times after a warm-up, and print medians, ratios and what each calls the Dice."""
-    seconds: dict[str, list[float]] = {contender.__name__: [] for contender in contenders}
-    dice: dict[str, float] = {}
-    for turn in range(rounds + 1):
-        for contender in contenders:
-            start = time.process_time()
-            dice[contender.__name__] = contender(*maps)
-            if turn:
-                seconds[contender.__name__].append(time.process_time() - start)
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    print(f"{'metric':20}{'CPU ms':>10}{'ratio':>8}{'Dice':>8}")
-    for name, value in median.items():
-        print(f"{name:20}{1e3 * value:10.1f}{value / median['ours']:8.0f}{dice[name]:8.4f}")
+CONTENDERS = (ours, monai_one_hot, monai_label_maps, torchmetrics_dice)
 
 
 def main() -> None:
-    """Read the options, draw the maps, measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for option, default in (("rounds", 5), ("images", 64), ("size", 256), ("classes", 55)):
-        parser.add_argument(f"--{option}", type=int, default=default, help=f"default {default}")
-    options = parser.parse_args()
+    """Read the options, draw the maps, let each tell the Dice in turn."""
+    options = parser(__doc__, rounds=5, images=64, size=256, classes=55).parse_args()
     torch.set_num_threads(1)
     label, prediction = draw_maps(options.images, options.size, options.classes)
+    dice: dict[str, float] = {}
+
+    def tell(contender: Callable[[Tensor, Tensor, int], float]) -> None:
+        dice[contender.__name__] = contender(label, prediction, options.classes)
+
+    cost = in_turn({one.__name__: partial(tell, one) for one in CONTENDERS}, options.rounds)
     print(f"{options.images} x {options.size} x {options.size}, {options.classes} classes, {options.rounds} rounds")
-    measure(
-        [ours, monai_one_hot, monai_label_maps, torchmetrics_dice],
-        options.rounds,
-        (label, prediction, options.classes),
-    )
+    print_costs(cost, ours.__name__)
+    print("Dice:", ", ".join(f"{name} {value:.4f}" for name, value in dice.items()))
     print("MONAI leaves out a class that is predicted where it is absent; ours counts it as 0.")
+    record("metric", cost)
 
 
 if __name__ == "__main__":
