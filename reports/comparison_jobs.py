@@ -21,7 +21,7 @@ class Job:
     Args:
         sweep: Directory of the sweep, as the user named it.
         name: Name of the job's directory; of a sweep that kept no list of its jobs, its number.
-        typed: What makes it, as far as the sweep kept it.
+        typed: What makes it, without what makes all jobs of the sweep; empty where the sweep did not keep it.
         failure: Why it was refused, when the sweep last came to its end.
     """
 
@@ -54,13 +54,21 @@ def missing_jobs(sweep: Path) -> list[Job]:
     runs = [path.name for path in find_runs(sweep) if path.parent == sweep]
     if (sweep / JOBS).is_file():
         rows = read_table(sweep / JOBS, ("job", "typed", "failure"))
+        own = own_words([row["typed"] for row in rows])
         return [
-            Job(sweep, row["job"], row["typed"], " ".join(row["failure"].split()))
-            for row in rows
+            Job(sweep, row["job"], words, " ".join(row["failure"].split()))
+            for row, words in zip(rows, own, strict=True)
             if row["job"] not in runs
         ]
     numbers = {int(one[0]) for one in (re.match(r"\d+(?=_)", name) for name in runs) if one}
     return [Job(sweep, f"job {number}") for number in sorted(set(range(max(numbers, default=-1))) - numbers)]
+
+
+def own_words(lines: Sequence[str]) -> list[str]:
+    """Leave out of every line the words that all of them hold."""
+    words = [line.split() for line in lines]
+    shared = set.intersection(*map(set, words)) if words else set()
+    return [" ".join(word for word in line if word not in shared) for line in words]
 
 
 def notes_on_sweep(sweep: Path, jobs: Sequence[Job], runs: Sequence[Run]) -> list[str]:
