@@ -41,6 +41,15 @@ def test_without_geometry_the_batch_comes_back_bit_for_bit(still: dict[str, Any]
     assert same(RandomGeometry(**still)(squares(), draws(list(range(16))), STILL), squares())
 
 
+def test_every_channel_is_moved_alike() -> None:
+    geometry, batch, mirrors = RandomGeometry(**ALWAYS, mirror=0.5), squares(), MirrorRule("rows", (0, 2, 1, 3))
+    levels = torch.tensor([1.0, 0.5, 0.25])[:, None, None]
+    moved = geometry(batch._replace(image=batch.image * levels), draws(list(range(16))), mirrors)
+    grey = geometry(batch, draws(list(range(16))), mirrors)
+    assert torch.equal(moved.image, grey.image * levels)
+    assert torch.equal(moved.label, grey.label) and not torch.equal(grey.label, batch.label)
+
+
 def test_only_images_that_drew_something_change() -> None:
     batch = squares()
     moved = RandomGeometry(**NEVER | {"rotation_probability": 0.5})(batch, draws(list(range(16))), STILL)

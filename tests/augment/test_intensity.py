@@ -61,6 +61,22 @@ def test_a_process_without_chosen_rows_draws_along(op: IntensityOp) -> None:
     assert with_rows.generator.random() == without.generator.random()
 
 
+@pytest.mark.parametrize("op", OPS, ids=NAMES)
+def test_all_channels_are_changed_alike(op: IntensityOp) -> None:
+    grey = images()
+    changed = op(grey.expand(-1, 3, -1, -1), draws())
+    assert changed.shape == (8, 3, 20, 24)
+    if isinstance(op, Noise):
+        assert (changed[:, 0] != changed[:, 1]).flatten(1).any(1).all()
+    else:
+        torch.testing.assert_close(changed, op(grey, draws()).expand(-1, 3, -1, -1))
+
+
+def test_contrast_keeps_the_mean_of_each_channel() -> None:
+    image = 0.4 + 0.2 * images() * torch.tensor([0.2, 0.5, 1.0])[:, None, None]
+    assert torch.allclose(Contrast(1.0, 0.5, 0.5)(image, draws()).mean((2, 3)), image.mean((2, 3)), atol=1e-6)
+
+
 def test_gamma_brightness_and_contrast_by_hand() -> None:
     image = torch.tensor([0.25, 0.75]).reshape(1, 1, 1, 2)
     one = draws(size=1)

@@ -89,6 +89,11 @@ def test_every_type_gives_the_same_grey(tmp_path, dtype):
     assert VolumeReader(window=(50, 150)).grey(volume).ravel().tolist() == [255, 0, 128, 0]
 
 
+def test_what_a_store_is_named_after_is_what_it_was_before_there_were_several_windows():
+    assert VolumeReader(window=(-160, 240)).options == ("PLS", (-160, 240), None)
+    assert VolumeReader().options == ("PLS", None, (0.5, 99.5))
+
+
 def test_a_scaled_file_gives_its_values(tmp_path):
     image = nibabel.Nifti1Image(np.array([[[-1000.0], [0.0], [1000.0]]]), np.eye(4))
     image.header.set_data_dtype(np.int16)

@@ -35,6 +35,13 @@ def softmax(*probs, classes=LIVER, grid=GRID):
     return Member(Constant(*torch.tensor(probs).log().tolist()), SoftmaxHead(), classes, grid)
 
 
+def test_members_see_the_same_channels():
+    grey, windows = (Member(Constant(0.0, 0.0, 0.0), SigmoidHead(), LIVER, GRID, channels=i) for i in (1, 3))
+    assert Ensemble([windows, windows]).channels == 3
+    with pytest.raises(InputError, match="channels of an image: 1 for the first, 3 for number 2"):
+        Ensemble([grey, windows])
+
+
 def pixel(probs):
     assert (probs == probs[..., :1, :1]).all()
     return pytest.approx(probs[0, :, 0, 0].tolist(), abs=1e-6)

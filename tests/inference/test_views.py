@@ -40,6 +40,13 @@ def test_turned_and_zoomed_answers_come_back_in_place():
     assert torch.allclose(answer.sum(1), torch.tensor(1.5 - 0.5).expand_as(answer.sum(1)), atol=1e-5)
 
 
+def test_views_of_several_channels_are_those_of_each():
+    views = TestTimeViews(rotations_deg=[-10], scales=[1.1], intensity=[Gamma(1, 0.8, 0.8)], mirror=True)
+    three = torch.cat([blob() / 2, blob(), blob() / 4], dim=1)
+    answer = views.average(lambda image: by_place(image[:, 1:2]), three, SIDES)
+    assert torch.allclose(answer, views.average(by_place, blob(), SIDES), atol=1e-6)
+
+
 def test_what_a_view_did_not_see_is_not_averaged_in():
     flat = torch.full((1, 1, 16, 16), 0.5)
     answer = TestTimeViews(rotations_deg=[30], scales=[3]).average(by_grey, flat, STILL)

@@ -71,6 +71,15 @@ def test_a_summed_stem_is_a_repeated_image_under_one_normalisation(resnet):
         torch.testing.assert_close(level, expected)
 
 
+@pytest.mark.parametrize("stem", ["repeat", "sum"])
+def test_three_channels_meet_the_stem_as_a_photograph_does(resnet, stem):
+    image = torch.rand(2, 1, 64, 64)
+    colour = BackboneUNet(3, 3, str(resnet), stem=stem, width=2).encoder.eval()
+    for level, expected in zip(colour(image.expand(-1, 3, -1, -1)), made(resnet).eval()(image), strict=True):
+        torch.testing.assert_close(level, expected)
+    assert BackboneUNet(3, 3, str(resnet), width=2).eval()(torch.rand(1, 3, 64, 64)).shape == (1, 3, 64, 64)
+
+
 def test_random_weights_take_the_datas_statistics():
     network = unet("resnet", pretrained=False, config=RESNET)
     assert network.input_statistics is None

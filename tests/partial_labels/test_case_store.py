@@ -62,6 +62,30 @@ def test_a_store_without_spacings_of_its_slices_still_opens(tmp_path):
     assert {row.spacing_mm for row in CaseStore.open(tmp_path / "s").cases} == {None}
 
 
+def test_images_of_several_channels_come_back(tmp_path):
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (3, 2, *SIZE)).astype(np.uint8)
+    with CaseStoreWriter(tmp_path / "s", header(channels=2), 3) as writer:
+        for i, image in enumerate(images):
+            writer.add(CaseRow(f"{i}", "g", "v"), image, np.zeros(SIZE, np.uint8), np.ones(4, bool))
+        with pytest.raises(ValueError, match="for a file of"):
+            writer.images.append(images[:1, 0])
+    with CaseStoreWriter(tmp_path / "twice", header(channels=2), 6) as writer:
+        for _ in range(2):
+            writer.extend(CaseStore.open(tmp_path / "s"), block=2)
+    store = CaseStore.open(tmp_path / "twice")
+    assert np.array_equal(store.image(slice(3, 6)), images) and np.array_equal(store.image(4), images[1])
+    assert np.array_equal(store.first_channel[3:], images[:, 0]) and isinstance(store.first_channel, np.memmap)
+
+
+def test_an_image_of_one_channel_is_stored_without_an_axis_for_it(tmp_path):
+    kept = write(tmp_path / "s")
+    store = CaseStore.open(tmp_path / "s")
+    assert store.images.shape == store.first_channel.shape == (3, *SIZE)
+    assert np.array_equal(store.image(1), kept[1][0][None])
+    assert np.array_equal(store.image(np.array([2, 0])), np.stack([kept[2][0], kept[0][0]])[:, None])
+
+
 def test_stores_are_put_one_after_the_other(tmp_path):
     kept = [write(tmp_path / name, with_truth=True, native=native) for name, native in (("a", [1]), ("b", [0, 2]))]
     with CaseStoreWriter(tmp_path / "both", header(), None, with_truth=True) as writer:
