@@ -108,7 +108,9 @@ class Run:
             return self.typed
         root = self.config.get("data", {}).get("root")
         known = root is None or any(word.startswith("data.root=") for word in self.overrides)
-        return shlex.join([*self.typed.split()[:2], *self.overrides, *([] if known else [f"data.root={root}"])])
+        first, second, *others = self.typed.split()
+        added = [word for word in others if word.startswith("--config-dir=")]
+        return shlex.join([first, second, *added, *self.overrides, *([] if known else [f"data.root={root}"])])
 
     @property
     def running(self) -> bool:

@@ -56,9 +56,11 @@ def resumed_arguments(arguments: Sequence[str]) -> list[str]:
     if any(one.startswith("launcher=") for one in extra):  # the settings of another launcher are not this one's
         typed = [one for one in typed if not one.startswith("hydra.launcher.")]
     kept = [one for one in typed if one.partition("=")[0] not in replaced]
+    sources = hydra.runtime.get("config_sources", [])
+    added = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
     if Path(hydra.runtime.cwd).is_dir():
         os.chdir(hydra.runtime.cwd)
-    return ["--multirun", *kept, *extra, f"hydra.sweep.dir={quoted(folder)}", "hydra.sweeper.resume=true"]
+    return ["--multirun", *added, *kept, *extra, f"hydra.sweep.dir={quoted(folder)}", "hydra.sweeper.resume=true"]
 
 
 def write_jobs(folder: Path, rows: Iterable[tuple[str, str, str]]) -> None:

@@ -38,6 +38,8 @@ def test_the_command_of_a_job_is_its_own_not_the_sweeps(tmp_path):
     typed = "python train.py -m ssl=supervised,mean_teacher seed=0,1"
     job = read_run(write_run(tmp_path / "job", seed=1, command=typed), "job")
     assert job.command == "python train.py ssl=supervised seed=1 data.root=../data/toy"
+    own = read_run(write_run(tmp_path / "own", seed=1, command=f"{typed} --config-dir=conf2"), "own")
+    assert own.command == "python train.py --config-dir=conf2 ssl=supervised seed=1 data.root=../data/toy"
     alone = read_run(write_run(tmp_path / "alone"), "alone")
     assert alone.command == "python train.py ssl=supervised seed=0"
     stopped = read_run(write_run(tmp_path / "stopped", finished=False, command=typed), "stopped")

@@ -141,7 +141,9 @@ def test_a_job_is_not_mixed_with_another_run(command, tmp_path, capsys):
 def test_a_sweep_takes_its_arguments_from_where_it_lies(tmp_path, monkeypatch):
     record = f"""
 hydra:
-  runtime: {{cwd: {tmp_path}}}
+  runtime:
+    cwd: {tmp_path}
+    config_sources: [{{path: /a/conf, provider: main}}, {{path: /b/conf, provider: command-line}}]
   overrides:
     task: ['seed=1,2', launcher=slurm]
     hydra: [hydra.sweep.dir=a, hydra.mode=MULTIRUN, hydra.launcher.mem_gb=8, hydra.verbose=true]
@@ -151,11 +153,18 @@ hydra:
     monkeypatch.chdir(tmp_path)
     end = ["hydra.sweep.dir='" + str(tmp_path) + "/it\\'s'", "hydra.sweeper.resume=true"]
     assert resumed_arguments(["-m", "resume_sweep=it's"]) == [
-        *("--multirun", "seed=1,2", "launcher=slurm", "hydra.launcher.mem_gb=8", "hydra.verbose=true"),
+        *(
+            "--multirun",
+            "--config-dir=/b/conf",
+            "seed=1,2",
+            "launcher=slurm",
+            "hydra.launcher.mem_gb=8",
+            "hydra.verbose=true",
+        ),
         *end,
     ]
     other = resumed_arguments(["resume_sweep=it's", "launcher=joblib", "hydra.launcher.n_jobs=3"])
-    expected = ["seed=1,2", "hydra.verbose=true", "launcher=joblib", "hydra.launcher.n_jobs=3"]
+    expected = ["--config-dir=/b/conf", "seed=1,2", "hydra.verbose=true", "launcher=joblib", "hydra.launcher.n_jobs=3"]
     assert other == ["--multirun", *expected, *end]
     with pytest.raises(InputError, match=r"leave out seed=3"):
         resumed_arguments(["-m", "resume_sweep=it's", "seed=3"])
