@@ -36,7 +36,8 @@ class Stage:
         name: Names the folder of its checkpoints and its part of the curves.
         module: The LightningModule, without what the run gives it (network, head, loss, optimizer, schedule).
         fraction: Its share of ``trainer.max_epochs``; whole epochs, at least one.
-        streams: What its batches are drawn from: ``labeled``, ``pseudo_labeled``, ``unlabeled`` cases.
+        streams: What its batches are drawn from: ``labeled``, ``pseudo_labeled``, ``unlabeled`` cases, or
+            ``open`` ones, of which some class is unknown.
         init: Initial weights: ``scratch`` (random, or those of :class:`Init`), or ``<stage>/last``, ``<stage>/best`` of
             an earlier stage.
         teacher: Weights of the teacher, likewise; null for the student's own.
@@ -66,6 +67,7 @@ class SSL:
         unsupervised_weight: What the weight of the consistency term grows to.
         rampup_fraction: Share of a stage's steps in which it grows.
         monitored: Which network is ``val/``: ``student`` or ``teacher``.
+        stream: Of a mean teacher: which cases the student sees strongly, ``unlabeled`` or ``open``.
     """
 
     name: str = MISSING
@@ -75,6 +77,7 @@ class SSL:
     unsupervised_weight: float | None = None
     rampup_fraction: float | None = None
     monitored: str | None = None
+    stream: str | None = None
 
 
 @dataclass

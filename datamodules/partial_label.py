@@ -63,7 +63,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
             only its classes are shown to training, as if partially labeled sets had been joined.
         batch_size: Labeled cases a step, over all processes.
         pseudo_batch_size: Pseudo-labeled cases a step, in stages that use them; by default ``batch_size``.
-        unlabeled_batch_size: Unlabeled cases a step, likewise.
+        unlabeled_batch_size: Unlabeled or open cases a step, likewise.
         val_batch_size: Cases a validation step.
         steps_per_epoch: Micro-batches an epoch; by default the labeled cases once, rounded up.
         sampling: ``uniform``, or ``rare`` to draw cases with rare classes more often.
@@ -128,6 +128,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
             "labeled": batch_size,
             "pseudo_labeled": pseudo_batch_size or batch_size,
             "unlabeled": unlabeled_batch_size or batch_size,
+            "open": unlabeled_batch_size or batch_size,
         }
         self.streams: tuple[str, ...] = ("labeled",)
         self.pseudo_round: PseudoRound | None = None
@@ -206,7 +207,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
         """Say what the next fit draws from; a stream without a case is left out, with a warning.
 
         Args:
-            streams: Of ``labeled``, ``pseudo_labeled`` and ``unlabeled``, in the order of their rows.
+            streams: Of ``labeled``, ``pseudo_labeled``, ``unlabeled`` and ``open``, in the order of their rows.
             pseudo_round: What a teacher filled in. Pseudo-labeled cases are drawn with it, and so are the
                 labeled cases that it completed.
 
@@ -273,7 +274,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
                 self.pools.of_stream(name, self.pseudo_round),
                 self.batch_sizes[name],
                 weights=weights if name == "labeled" else None,
-                completed=self.pseudo_round is not None and name != "unlabeled",
+                completed=self.pseudo_round is not None and name in ("labeled", "pseudo_labeled"),
             )
             for name in self.streams
         ]

@@ -14,8 +14,8 @@ from partial_labels.errors import InputError
 from partial_labels.pseudo_store import PseudoRound
 
 Ids = NDArray[np.int64]
-STREAMS = ("labeled", "pseudo_labeled", "unlabeled")
-"""What a stage's batches can be drawn from."""
+STREAMS = ("labeled", "pseudo_labeled", "unlabeled", "open")
+"""What a stage's batches can be drawn from; of what a teacher filled in, the first two are shown."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,12 @@ class TrainingPools:
         return self.train[~has_labels(self.status[self.train])]
 
     @property
+    def open(self) -> Ids:
+        """Cases with a class that nobody examined: the unlabeled ones, and labeled ones that are so in part."""
+        cases: Ids = np.union1d(self.unlabeled, self.open_labeled)
+        return cases
+
+    @property
     def open_labeled(self) -> Ids:
         """Labeled cases with a class that nobody examined."""
         labeled = self.labeled
@@ -51,8 +57,7 @@ class TrainingPools:
 
     def to_fill(self, complete_labeled: bool) -> Ids:
         """Return the cases that a teacher may fill: the unlabeled ones and, if asked, the open labeled ones."""
-        ids: Ids = np.union1d(self.unlabeled, self.open_labeled) if complete_labeled else self.unlabeled
-        return ids
+        return self.open if complete_labeled else self.unlabeled
 
     def of_stream(self, stream: str, pseudo_round: PseudoRound | None) -> Ids:
         """Return the cases that a stream draws from.
@@ -61,8 +66,8 @@ class TrainingPools:
         """
         if stream == "labeled":
             return self.labeled
-        if stream == "unlabeled":
-            return self.unlabeled
+        if stream in ("unlabeled", "open"):
+            return self.unlabeled if stream == "unlabeled" else self.open
         if pseudo_round is None:
             return self.train[:0]
         return np.intersect1d(self.unlabeled, pseudo_round.case_ids[pseudo_round.accepted])

@@ -32,6 +32,14 @@ def test_the_manifest_decides_what_trains_and_what_is_labeled(slices_folder, tmp
     assert module.steps_per_epoch == 2
 
 
+def test_the_open_stream_draws_every_case_with_an_unknown_class(slices_folder, tmp_path):
+    module = made(slices_folder, tmp_path, unlabeled_batch_size=2)
+    module.begin_stage(["labeled", "open"])
+    stream = module.sampler().streams[1]
+    assert stream.case_ids.tolist() == [4, 5, 8, 9]  # of the training cases 4 and 5 are examined in part
+    assert module.labeled_rows == module.batch_size and not stream.completed
+
+
 def test_a_batch_holds_labeled_rows_first_and_then_unlabeled_ones(slices_folder, tmp_path):
     module = made(slices_folder, tmp_path, unlabeled_batch_size=2)
     module.begin_stage(["labeled", "unlabeled"])
@@ -103,7 +111,7 @@ def test_streams_that_can_only_be_empty_are_refused(slices_folder, tmp_path):
     module.pools.check(["labeled", "pseudo_labeled"], pseudo=True, complete_labeled=True)
     with pytest.raises(InputError, match=r"no training case is unlabeled; set data\.labeled_groups=.*complete_labeled"):
         module.pools.check(["labeled", "pseudo_labeled"], pseudo=True, complete_labeled=False)
-    with pytest.raises(InputError, match=r"streams=\['labelled'\]: choose from labeled, pseudo_labeled, unlabeled"):
+    with pytest.raises(InputError, match=r"streams=\['labelled'\]: choose from labeled, pseudo_labeled, unlabeled, open"):
         module.pools.check(["labelled"], pseudo=False, complete_labeled=False)
     with pytest.raises(InputError, match="pseudo_labeled needs a stage of its own before it"):
         module.pools.check(["pseudo_labeled"], pseudo=False, complete_labeled=False)
