@@ -29,7 +29,7 @@ class Attention:
 
     Args:
         name: The case's name.
-        image: Intensities in [0, 1].
+        image: Intensities in [0, 1], of the first channel where there are several.
         prediction: Class ids.
         maps: What each gate lets through, in [0, 1], at its own resolution; the finest first.
     """

@@ -22,7 +22,7 @@ class Slice:
     """A slice of which more is known than was shown.
 
     Args:
-        image: Intensities in [0, 1].
+        image: Intensities in [0, 1], of the first channel where there are several.
         truth: Every structure.
         examined: Which classes the annotator looked for; entry 0 is not read.
         classes: The class table.

@@ -28,7 +28,7 @@ class Panel:
 
     Args:
         name: The case's name.
-        image: Intensities in [0, 1].
+        image: Intensities in [0, 1], of the first channel where there are several.
         label: Class ids as shown to training.
         prediction: Class ids as predicted.
         status: What is known of each cell, channel 0 the background.

@@ -29,7 +29,7 @@ class PseudoPanel:
     Args:
         name: The case's name.
         score: How sure the teacher is of it.
-        image: Intensities in [0, 1].
+        image: Intensities in [0, 1], of the first channel where there are several.
         shown: Class ids as shown before completing.
         label: Class ids as completed, without the rejected cells.
         status: What is known of each cell after that.
