@@ -7,40 +7,45 @@ from __future__ import annotations
 
 from typing import final
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from losses.areas import soft_areas
-from losses.base import PartialLoss, weighted_mean
-from losses.evidence import naive_evidence_of
+from losses.base import SharedLoss, weighted_mean
 from losses.ranks import summed
-from losses.softmax import ordered, softmax, surprise
-from partial_labels.batch import PartialLabelBatch
+from losses.softmax_reading import SoftmaxReading, read_softmax
 
 EPSILON = 1e-6
 
 
 @final
-class ReportDice(PartialLoss):
+class ReportDice(SharedLoss[SoftmaxReading]):
     """Softmax Dice of all channels, background included, pooled over batch and pixels.
 
     As in the report that this project started from: 1 minus the mean of ``2 sum(p t) / (sum p + sum t + 1e-6)``. A
     class that no image of the batch shows has Dice 0 and no gradient.
     """
 
-    def forward(self, logits: Float[Tensor, "B C H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
+    read = staticmethod(read_softmax)
+
+    def of(self, reading: SoftmaxReading) -> Float[Tensor, ""]:
         """Return 1 minus the mean Dice."""
-        areas = soft_areas(softmax(ordered(logits)), naive_evidence_of(batch))
-        overlap, predicted, labeled = summed(*(area.sum(dim=0) for area in areas))
+        naive = reading.evidence.naive()
+        at_class = naive.positive * (-reading.surprise).exp()
+        overlap = torch.zeros_like(naive.labeled).scatter_add(1, naive.channel, at_class)
+        predicted = (reading.everywhere * naive.cells).sum(dim=1)
+        overlap, predicted, labeled = summed(*(area.sum(dim=0) for area in (overlap, predicted, naive.labeled)))
         loss = 1 - (2 * overlap / (predicted + labeled + EPSILON)).mean()
         return loss * (labeled.sum() > 0)
 
 
 @final
-class NaiveCE(PartialLoss):
+class NaiveCE(SharedLoss[SoftmaxReading]):
     """Softmax cross-entropy with every class nobody examined taken for absent."""
 
-    def forward(self, logits: Float[Tensor, "B C H W"], batch: PartialLabelBatch) -> Float[Tensor, ""]:
+    read = staticmethod(read_softmax)
+
+    def of(self, reading: SoftmaxReading) -> Float[Tensor, ""]:
         """Return the mean over pixels."""
-        evidence = naive_evidence_of(batch)
-        return weighted_mean(evidence.positive * surprise(logits, evidence.channel), evidence.positive)
+        positive = reading.evidence.naive().positive
+        return weighted_mean(positive * reading.surprise, positive)

@@ -16,7 +16,7 @@ from torch import Tensor
 from partial_labels.batch import HUMAN, TEACHER, UNKNOWN, UNSURE, PartialLabelBatch
 
 CACHED = 2**19
-"""Values that a CPU's cache holds: what is computed of so many at a time costs half of what the same costs of all."""
+"""Values that a CPU's cache holds; what is computed of so many at a time asks for no memory of the batch's size."""
 
 
 def rows(channels: Float[Tensor, "B K H W"]) -> Float[Tensor, "B P K"]:
@@ -88,6 +88,13 @@ class Evidence(NamedTuple):
         """Return the same without channel 0, as a sigmoid head has it: channel k is class k + 1."""
         return self._replace(cells=self.cells[:, :, 1:], channel=(self.channel - 1).clamp(min=0))
 
+    def naive(self) -> Evidence:
+        """Return what would be known if whatever is not labeled were background.
+
+        Every entry weighs as the image's best-known cell: an image of which nothing is known is left out even here.
+        """
+        return self._replace(cells=self.best[:, :, None].expand_as(self.cells), positive=self.pixel_weight)
+
 
 def evidence_of(batch: PartialLabelBatch) -> Evidence:
     """Return what is known, channel 0 the background.
@@ -106,16 +113,6 @@ def evidence_of(batch: PartialLabelBatch) -> Evidence:
         channel=channel,
         positive=cells[:, 0].gather(1, channel),
     )
-
-
-def naive_evidence_of(batch: PartialLabelBatch) -> Evidence:
-    """Return what would be known if whatever is not labeled were background.
-
-    Every entry weighs as the image's best-known cell: an image of which nothing is known is left out even here.
-    """
-    evidence = evidence_of(batch)
-    cells = evidence.best[:, :, None].expand_as(evidence.cells)
-    return evidence._replace(cells=cells, positive=evidence.pixel_weight)
 
 
 def unknown_evidence_of(batch: PartialLabelBatch) -> Evidence:

@@ -8,9 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from losses.areas import Areas
 from losses.base import SharedLoss, weighted_mean
-from losses.soft_dice import SoftDice
+from losses.soft_dice import Areas, SoftDice
 from losses.softmax_reading import SoftmaxReading, read_softmax
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from losses.base import SharedLoss, weighted_mean
 from losses.sigmoid_reading import SigmoidReading, read_sigmoids
-from losses.soft_dice import SoftDice
+from losses.soft_dice import Areas, SoftDice
 
 
 @final
@@ -39,4 +39,5 @@ class MaskedDice(SoftDice[SigmoidReading]):
 
     def of(self, reading: SigmoidReading) -> Float[Tensor, ""]:
         """Return 1 minus the mean Dice."""
-        return self.of_areas(reading.areas, reading.evidence.cells[:, 0])
+        areas = Areas(reading.overlap, reading.predicted, reading.evidence.labeled)
+        return self.of_areas(areas, reading.evidence.cells[:, 0])

@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from losses.areas import Areas
 from losses.evidence import Evidence, evidence_of, portions, rows
 from partial_labels.batch import UNKNOWN, PartialLabelBatch
 
@@ -22,8 +21,10 @@ class SigmoidReading(NamedTuple):
     """What is known of the classes."""
     surprise: Float[Tensor, "B K"]
     """``-log p(what the pixel is)`` over the known pixels, weighted."""
-    areas: Areas
-    """The areas over the known pixels, weighted."""
+    predicted: Float[Tensor, "B K"]
+    """Probability over the known pixels, weighted."""
+    overlap: Float[Tensor, "B K"]
+    """Probability over the pixels that are of the class, weighted."""
     unknown: Float[Tensor, "B K"]
     """1 where a cell is ``UNKNOWN``."""
     excluded: Float[Tensor, "B K"]
@@ -39,7 +40,7 @@ def read_sigmoids(logits: Float[Tensor, "B K H W"], batch: PartialLabelBatch) ->
     surprise, excluded, predicted, overlap = _Sums.apply(  # type: ignore[no-untyped-call]
         rows(logits), masks, cells, evidence.channel, evidence.positive
     )
-    return SigmoidReading(evidence, surprise, Areas(overlap, predicted, evidence.labeled), unknown, excluded)
+    return SigmoidReading(evidence, surprise, predicted, overlap, unknown, excluded)
 
 
 class _Sums(torch.autograd.Function):
@@ -86,12 +87,12 @@ class _Sums(torch.autograd.Function):
         own = channel[:, :, None]
         of_probs = cells * torch.stack([predicted, predicted, torch.zeros_like(excluded)], dim=1)
         of_both = cells * torch.stack([surprise, surprise, excluded], dim=1) + of_probs
+        overlap, surprise = (positive * of_cell.gather(1, channel) for of_cell in (overlap, surprise))
         gradient = torch.empty_like(logits)
         for part in portions(logits):
             probs, pixels, here = logits[part].sigmoid(), masks[part].mT, gradient[part]
             torch.bmm(pixels, -of_probs[part], out=here).mul_(probs).baddbmm_(pixels, of_both[part]).mul_(probs)
             at_class = probs.gather(2, own[part])[:, :, 0]
-            felt = overlap[part].gather(1, channel[part]) * at_class * (1 - at_class)
-            felt -= surprise[part].gather(1, channel[part])
-            here.scatter_add_(2, own[part], (felt * positive[part])[:, :, None])
+            felt = overlap[part] * at_class * (1 - at_class) - surprise[part]
+            here.scatter_add_(2, own[part], felt[:, :, None])
         return gradient, None, None, None, None

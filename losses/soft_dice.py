@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC
-from typing import Generic
+from typing import Generic, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor
 
-from losses.areas import Areas
 from losses.base import Reading, SharedLoss, quotient, weighted_mean
 from losses.ranks import largest, summed
+
+
+class Areas(NamedTuple):
+    """Areas in pixels, one for each (image, class) cell, weighted: probabilities in place of masks."""
+
+    overlap: Float[Tensor, "B K"]
+    predicted: Float[Tensor, "B K"]
+    labeled: Float[Tensor, "B K"]
 
 
 class SoftDice(SharedLoss[Reading], ABC, Generic[Reading]):

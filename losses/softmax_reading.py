@@ -89,7 +89,7 @@ class _Softmax(torch.autograd.Function):
             probs = softmax(logits[part])
             own = probs.gather(2, channel[part, :, None])[:, :, 0]
             overlap = probs.new_zeros(sets[part, 0].shape).scatter_add_(1, channel[part], own * positive[part])
-            parts.append((own, (probs @ sets[part].mT).mT, overlap, masks[part] @ probs))
+            parts.append((own, sets[part] @ probs.mT, overlap, masks[part] @ probs))
         return tuple(torch.cat(pieces) for pieces in zip(*parts, strict=True))
 
     @staticmethod
@@ -104,5 +104,6 @@ class _Softmax(torch.autograd.Function):
             probs, here = softmax(logits[part]), gradient[part]
             torch.bmm(pixels[part], classes[part], out=here)
             here.scatter_add_(2, channel[part, :, None], own[part, :, None])
-            here.sub_((here * probs).sum(dim=2, keepdim=True)).mul_(probs)
+            here.mul_(probs)
+            here.addcmul_(probs, here.sum(dim=2, keepdim=True), value=-1)
         return gradient, None, None, None, None

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from losses.areas import Areas, soft_areas
 from losses.evidence import evidence_of, rows
+from losses.sigmoid_reading import read_sigmoids
 from partial_labels.batch import HUMAN, TEACHER, UNSURE, known_pixels, one_hot_label
 
 
@@ -32,18 +32,18 @@ def test_factors_multiply_to_the_known_pixels(make_batch, seed):
 
 
 @random_batches
-def test_sums_are_those_of_masks(make_batch, seed):
+def test_sums_are_those_of_masks(make_batch, make_logits, seed):
     batch = make_batch(seed)
-    evidence = evidence_of(batch).foreground()
-    values = torch.randn(4, 48, 4, generator=torch.Generator().manual_seed(seed), requires_grad=True)
-    weight = entry_weights(batch)
+    logits = make_logits(batch, 4, seed)
+    reading = read_sigmoids(logits, batch)
+    probs, weight = rows(logits).sigmoid(), entry_weights(batch)
     positive = weight * rows(one_hot_label(batch.label, 5)[:, 1:].float())
-    areas = soft_areas(values, evidence)
-    slow = Areas((values * positive).sum(dim=1), (values * weight).sum(dim=1), positive.sum(dim=1))
-    torch.testing.assert_close(areas, slow)
-    torch.testing.assert_close(evidence.sum_pixels(values), slow.predicted)
-    (felt,) = torch.autograd.grad((areas.overlap.sin() + areas.predicted.cos()).sum(), values)
-    (expected,) = torch.autograd.grad((slow.overlap.sin() + slow.predicted.cos()).sum(), values)
+    overlap, predicted = (probs * positive).sum(dim=1), (probs * weight).sum(dim=1)
+    torch.testing.assert_close((reading.overlap, reading.predicted), (overlap, predicted))
+    torch.testing.assert_close(reading.evidence.labeled, positive.sum(dim=1))
+    torch.testing.assert_close(reading.evidence.sum_pixels(probs), predicted)
+    (felt,) = torch.autograd.grad((reading.overlap.sin() + reading.predicted.cos()).sum(), logits)
+    (expected,) = torch.autograd.grad((overlap.sin() + predicted.cos()).sum(), logits)
     torch.testing.assert_close(felt, expected)
 
 

@@ -24,9 +24,7 @@ def test_at_logits_that_overflow_an_exponential_all_stays_finite(make_batch):
     sign = torch.randint(2, (4, 4, 6, 8), generator=torch.Generator().manual_seed(0))
     logits = (1e4 * (2.0 * sign - 1)).requires_grad_()
     reading = read_sigmoids(logits, batch)
-    total = (
-        reading.surprise.sum() + reading.excluded.sum() + reading.areas.overlap.sum() + reading.areas.predicted.sum()
-    )
+    total = reading.surprise.sum() + reading.excluded.sum() + reading.overlap.sum() + reading.predicted.sum()
     total.backward()
     assert total.isfinite()
     assert logits.grad.isfinite().all()
