@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import resource
-import sys
-import time
 from typing import Any, final
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import WandbLogger
 
@@ -27,7 +23,7 @@ def wandb_run(trainer: pl.Trainer) -> Any:
 
 @final
 class WandbRun(Callback):
-    """Gives the run its axis, its cost, a table of the organs, and an alert where training goes wrong.
+    """Gives the run its axis, a table of the organs, and an alert where training goes wrong.
 
     Every figure is drawn over epochs, which go on from stage to stage; of every Dice the largest is the summary.
 
@@ -43,8 +39,6 @@ class WandbRun(Callback):
             raise ValueError(f"collapse_epochs={collapse_epochs}: must be 1 or more")
         self.collapse_epochs = collapse_epochs
         self.silent = 0
-        self.started = 0.0
-        self.images = 0
         self.best: dict[str, float] = {}
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -56,25 +50,6 @@ class WandbRun(Callback):
         run.define_metric("*", step_metric="epoch", step_sync=True)
         for pattern in DICE:
             run.define_metric(pattern, step_metric="epoch", step_sync=True, summary="max")
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin to count."""
-        self.started, self.images = time.perf_counter(), 0
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Count the images, and stop the clock: validation follows the last batch."""
-        self.images += len(batch.image)
-        self.seconds = time.perf_counter() - self.started
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Add what the epoch cost to its row."""
-        if self.images and (run := wandb_run(trainer)) is not None:
-            figures = {"cost/images_per_second": self.images / self.seconds, "cost/memory_gb": peak_memory_gb()}
-            run.log(figures, commit=False)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the largest Dice of every organ, and alert when the network has fallen silent."""
@@ -116,11 +91,3 @@ class WandbRun(Callback):
         run = wandb_run(trainer)
         if run is not None:
             run.alert(title=title, text=text, level="ERROR")
-
-
-def peak_memory_gb() -> float:
-    """Return the most memory used: of the GPU in this epoch, or of the process so far."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 1e9
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9

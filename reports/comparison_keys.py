@@ -15,7 +15,7 @@ ASIDE = (
     *("seed", "data.seed", "paths", "resume", "resume_overrides", "logger", "report", "debug", "data.cache"),
     *("data.num_workers", "data.device_cache", "trainer.accelerator", "trainer.devices", "trainer.threads"),
     *("trainer.progress_bar", "trainer._target_", "callbacks.wandb_run", "callbacks.wandb_panels"),
-    "callbacks.wandb_artifacts",
+    *("callbacks.wandb_artifacts", "callbacks.cost"),
 )
 """Keys that say where and how a run is executed and watched, or repeat the seed."""
 ABSENT = "-"

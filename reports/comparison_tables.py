@@ -26,8 +26,6 @@ TITLES = {
     "nsd": "NSD",
 }
 COST = ("steps", "seconds", "processor seconds", "images/s", "memory GB")
-MEMORY = "cost/memory_gb"
-"""What some loggers are told of memory."""
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -91,9 +89,7 @@ def cost_rows(groups: Sequence[Group]) -> Rows:
         results = [(run, run.results) for run in group.finished if run.results]
         columns = [[float(one[key]) for _, one in results] for key in ("steps", "wall_seconds", "cpu_seconds")]
         columns.append([images_of(run) / max(one["wall_seconds"], 1e-9) for run, one in results])
-        columns.append(
-            [max(run.curves[MEMORY][1].tolist()) if MEMORY in run.curves else math.nan for run, _ in results]
-        )
+        columns.append([float(one["memory_gb"]) for _, one in results if one.get("memory_gb") is not None])
         rows.append([group.label, *map(_mean_text, columns, (0, 0, 0, 1, 2))])
     return rows
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 
 from partial_labels.errors import InputError
+from partial_labels.memory import peak_memory_gb
 from runs.ledger import close
 from runs.loading import write_json
 from runs.metrics_csv import MetricsCSV
@@ -33,6 +34,7 @@ class FittedStage:
         seconds: Process CPU seconds of the fit, of all its parts where it was resumed.
         wall_seconds: Seconds on the clock, likewise.
         rows: Rows that ``metrics.csv`` had at its end.
+        memory_gb: The most memory used in the run so far; None of a stage that was fitted before this was kept.
     """
 
     name: str
@@ -43,6 +45,7 @@ class FittedStage:
     seconds: float
     wall_seconds: float
     rows: int
+    memory_gb: float | None = None
 
     def write(self, folder: Path) -> None:
         """Declare the stage finished, in one rename."""
@@ -114,28 +117,36 @@ class KeepProgress(Callback):
     def __init__(self, steps: int) -> None:
         self.steps = steps
         self.cpu, self.wall = -time.process_time(), -time.monotonic()
+        self.memory = 0.0
 
     @property
     def seconds(self) -> tuple[float, float]:
         """Process CPU seconds, and seconds by a clock that nobody can set back."""
         return self.cpu + time.process_time(), self.wall + time.monotonic()
 
+    @property
+    def memory_gb(self) -> float:
+        """The most memory used, in this part of the run or one before."""
+        return max(self.memory, peak_memory_gb())
+
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add steps, rows of ``metrics.csv`` and seconds; the rows are written first, a killed process writes none."""
+        """Add steps, rows of ``metrics.csv`` and costs; the rows are written first, a killed process writes none."""
         for logger in trainer.loggers:
             logger.save()
         cpu, wall = self.seconds
         steps = self.steps + trainer.global_step
-        checkpoint["progress"] = {"steps": steps, "rows": logged_rows(trainer), "cpu": cpu, "wall": wall}
+        costs = {"cpu": cpu, "wall": wall, "memory": self.memory_gb}
+        checkpoint["progress"] = {"steps": steps, "rows": logged_rows(trainer), **costs}
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the seconds of the parts before."""
+        """Add what the parts before cost."""
         self.cpu += checkpoint["progress"]["cpu"]
         self.wall += checkpoint["progress"]["wall"]
+        self.memory = checkpoint["progress"].get("memory", 0.0)
 
 
 def logged_rows(trainer: pl.Trainer) -> int:

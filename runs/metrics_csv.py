@@ -34,15 +34,20 @@ class MetricsCSV(CSVLogger):
 
 @final
 class MetricsWriter(ExperimentWriter):
-    """Appends rows to ``metrics.csv``, and replaces the file in one rename where a new column needs a new header."""
+    """Appends rows to ``metrics.csv``, and replaces the file in one rename where a new column needs a new header.
+
+    What an epoch cost is left out: the rows of a run are the same to the bit whenever it is run, and time is not.
+    """
 
     rows: int
     """Rows of the file and those about to be written."""
 
     def log_metrics(self, metrics_dict: Mapping[str, Any], step: int | None = None) -> None:
         """Add a row."""
-        super().log_metrics(dict(metrics_dict), step)
-        self.rows += 1
+        kept = {key: value for key, value in metrics_dict.items() if not key.startswith("cost/")}
+        if kept:
+            super().log_metrics(kept, step)
+            self.rows += 1
 
     def _check_log_dir_exists(self) -> None:
         self.metrics_keys, rows = read_rows(Path(self.metrics_file_path))

@@ -130,6 +130,7 @@ def fit_stage(
         seconds=seconds,
         wall_seconds=wall_seconds,
         rows=logged_rows(trainer),
+        memory_gb=round(progress.memory_gb, 3),
     )
 
 

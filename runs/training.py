@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from conf.schema import TrainConfig
 from partial_labels.errors import InputError, Interrupted
+from partial_labels.memory import reset_peak_memory
 from runs import batch_size
 from runs.evaluation import evaluate, without_printing
 from runs.fitted_stage import FittedStage
@@ -57,6 +58,7 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         return found
     with claimed(run_dir, resumed), continuable(run_dir):
         seed_everything(cfg.seed)
+        reset_peak_memory()
         if auto:
             batch_size.settle(cfg)
         data = build(cfg.data)
@@ -192,6 +194,7 @@ def measure(cfg: DictConfig, data: Any, run_dir: Path, fitted: list[FittedStage]
         "steps": sum(one.steps for one in fitted),
         "cpu_seconds": round(sum(one.seconds for one in fitted), 1),
         "wall_seconds": round(sum(one.wall_seconds for one in fitted), 1),
+        "memory_gb": max((one.memory_gb for one in fitted if one.memory_gb is not None), default=None),
         "cases": {
             "labeled": len(data.labeled),
             "unlabeled": len(data.unlabeled),
