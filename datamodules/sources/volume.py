@@ -7,6 +7,7 @@ A source and a prediction read through the same :class:`VolumeReader`, a node of
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
@@ -69,7 +70,7 @@ class VolumeReader:
     def __init__(
         self,
         orientation: str = RADIOLOGICAL,
-        window: Window | tuple[Window, ...] | None = None,
+        window: Sequence[float] | Sequence[Sequence[float]] | None = None,
         percentiles: tuple[float, float] = (0.5, 99.5),
     ) -> None:
         check_orientation(orientation)
@@ -132,7 +133,7 @@ class VolumeReader:
         return float(low), float(high)
 
 
-def listed(window: Window | tuple[Window, ...] | None) -> tuple[Window, ...]:
+def listed(window: Sequence[float] | Sequence[Sequence[float]] | None) -> tuple[Window, ...]:
     """Return one window or several as several; none of them where the window is None.
 
     Raises:
@@ -140,14 +141,16 @@ def listed(window: Window | tuple[Window, ...] | None) -> tuple[Window, ...]:
     """
     if window is None:
         return ()
-    several: tuple[Any, ...] = tuple(window)
-    windows = several if several and isinstance(several[0], (tuple, list)) else (several,)
-    for one in windows:
-        if len(one) != 2 or not -math.inf < one[0] < one[1] < math.inf:
-            raise ValueError(f"window={written(window)}: must be a lower and a higher grey value, or a list of such")
+    one = not window or isinstance(window[0], (int, float))
+    windows: Sequence[Any] = [window] if one else window
+    for pair in windows:
+        if len(pair) != 2 or not -math.inf < pair[0] < pair[1] < math.inf:
+            raise ValueError(
+                f"window={written(window)}: must be a lower and a higher grey value, as [-160, 240], or a list of such"
+            )
     return tuple((low, high) for low, high in windows)
 
 
 def written(value: Any) -> str:
     """Write nested numbers as one would on the command line."""
-    return f"[{', '.join(map(written, value))}]" if isinstance(value, (tuple, list)) else f"{value}"
+    return f"[{', '.join(map(written, value))}]" if isinstance(value, Sequence) else f"{value}"
