@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from reports.run_directories import find_runs
 from runs.cli import EXPECTED, explain
 
 
@@ -35,12 +36,14 @@ def arguments(typed: Sequence[str]) -> argparse.Namespace:
 def main(typed: Sequence[str]) -> int:
     """Print the table, write the page, and return the exit code."""
     asked = arguments(typed)
-    from rich.console import Console
-
-    from reports.comparison import compare, write_page
-    from reports.comparison_tables import print_comparison
-
     try:
+        for directory in asked.directories:
+            find_runs(Path(directory))  # before the libraries load: a wrong name is answered at once
+        from rich.console import Console
+
+        from reports.comparison import compare, write_page
+        from reports.comparison_tables import print_comparison
+
         comparison = compare(asked.directories, asked.group_by, asked.baseline, asked.figure)
         print_comparison(comparison, Console())
         print(f"page: {write_page(comparison, asked.output)}")

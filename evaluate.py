@@ -14,6 +14,9 @@ from runs.cli import run_cli
 
 def main(cfg: DictConfig) -> None:
     """Evaluate and print the figures."""
+    from runs.found import find_checkpoints
+
+    find_checkpoints(cfg.checkpoint)  # before the libraries load: a wrong name is answered at once
     from reports.evaluation_page import write_evaluation_page
     from runs.evaluation import evaluate_command
 

@@ -13,6 +13,10 @@ from runs.cli import run_cli
 
 def main(cfg: DictConfig) -> None:
     """Predict, and say what was written and how fast; what could not be read ends the command with code 1."""
+    from runs.found import find_checkpoints, find_input
+
+    find_checkpoints(cfg.checkpoint)  # before the libraries load: a wrong name is answered at once
+    find_input(cfg.input)
     from runs.prediction import predict_command, refuse_failures
 
     outcome = predict_command(cfg)

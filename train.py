@@ -13,6 +13,10 @@ from runs.cli import run_cli
 
 def main(cfg: DictConfig) -> float:
     """Run one job and return the monitored figure of its last checkpoint."""
+    from runs.found import run_to_resume
+
+    if cfg.resume is not None:
+        run_to_resume(cfg.resume)  # before the libraries load: a wrong name is answered at once
     from reports.run_page import write_run_page
     from runs.resume import continued, original
     from runs.training import train

@@ -198,10 +198,8 @@ def find_inputs(path: Path, reader: Callable[[], VolumeReader], pattern: str = "
         pattern: Which paths below a folder to take, such as ``*/ct.nii.gz``; files of other kinds are passed over.
 
     Raises:
-        InputError: If the path is missing, holds nothing of the kind, or two outputs would have the same name.
+        InputError: If the path holds nothing of the kind, or two outputs would have the same name.
     """
-    if not path.exists():
-        raise InputError(f"input={path}: no such file or folder; give {WANTED}")
     if (path / "header.json").exists():
         store = CaseStore.open(path)
         found: list[Input] = [CaseInput(store, number) for number in range(len(store))]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from partial_labels.errors import InputError
 from reports.comparison_files import REMEDY, check_numbers, read_config, read_json, read_table
 from reports.curves import Curve, read_curves
+from reports.run_directories import find_runs
 
 RESULTS = ("figures", "overrides", "stages", "steps", "cpu_seconds", "wall_seconds")
 """What is read of ``results.json``."""
@@ -152,22 +152,6 @@ def read_runs(directories: Iterable[str | Path]) -> list[Run]:
     return [read_run(path, path.relative_to(root).as_posix()) for path in paths]
 
 
-def find_runs(directory: Path) -> list[Path]:
-    """Return the run directories in a directory, itself included; a sweep's in the order of their numbers.
-
-    Raises:
-        InputError: If there is none.
-    """
-    if not directory.is_dir():
-        raise InputError(f"{directory}: no such directory; name a run's or a sweep's")
-    found = sorted(_walk(directory), key=lambda path: _natural(path.as_posix()))
-    if not found:
-        raise InputError(
-            f"{directory}: no run lies there (none has config.yaml and command.txt); name a run's directory"
-        )
-    return found
-
-
 def read_run(path: Path, name: str) -> Run:
     """Read one run directory.
 
@@ -196,16 +180,3 @@ def is_locked(folder: Path) -> bool:
     finally:
         os.close(handle)
     return False
-
-
-def _walk(directory: Path) -> Iterator[Path]:
-    """Yield run directories; what lies inside one is not searched (W&B keeps a config.yaml of its own)."""
-    for folder, below, files in os.walk(directory):
-        if {"config.yaml", "command.txt"} <= set(files):
-            below.clear()
-            yield Path(folder)
-
-
-def _natural(text: str) -> list[tuple[int, str]]:
-    """Sort 10_x behind 9_x."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]

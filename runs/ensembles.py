@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from partial_labels.errors import InputError
+from runs.found import find_checkpoints
 from runs.instantiate import build
 from runs.loading import Loaded, load
 from runs.targets import resolve
@@ -55,10 +55,7 @@ def load_all(checkpoint: Any, network: str | None) -> list[Loaded]:
     Raises:
         InputError: If the list is empty, or one of them cannot be loaded.
     """
-    paths = list(checkpoint) if isinstance(checkpoint, (list, tuple, ListConfig)) else [checkpoint]
-    if not paths or not all(isinstance(path, (str, Path)) and str(path) for path in paths):
-        raise InputError(f"checkpoint={checkpoint}: name a checkpoint, or several as [a,b]")
-    return [load(path, network) for path in paths]
+    return [load(path, network) for path in find_checkpoints(checkpoint)]
 
 
 def load_for(

@@ -13,7 +13,8 @@ from conf.schema import EvaluateConfig
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 from runs.ensembles import Inference, load_all, load_for
-from runs.evaluation_record import FILE, check_comparable, evaluation_record, finished_evaluation, paths_of
+from runs.evaluation_record import FILE, check_comparable, evaluation_record, finished_evaluation
+from runs.found import find_checkpoints
 from runs.instantiate import build, check, check_extra_keys
 from runs.loading import check_channels, run_directory_of, write_json
 from runs.stages import GIVEN
@@ -82,7 +83,7 @@ def evaluate(
         refine=refine,
     )
     record = evaluation_record(
-        paths_of(checkpoint),
+        find_checkpoints(checkpoint),
         loaded.classes,
         data,
         part,

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import ListConfig
 
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
-from runs.loading import find_checkpoint
 
 FILE = "evaluation.json"
 SAME = {"data": "data set", "part": "part", "grid": "grid", "cases": "number of cases", "volumes": "volumes"}
@@ -48,12 +46,6 @@ def evaluation_record(
         "known": sorted(set(known.match(store.classes).values()) - {0}),
         **how,
     }
-
-
-def paths_of(checkpoint: Any) -> list[Path]:
-    """Return the checkpoint files that one name, or each of a list, stands for."""
-    several = isinstance(checkpoint, (list, tuple, ListConfig))
-    return [find_checkpoint(Path(one)) for one in (checkpoint if several else [checkpoint])]
 
 
 def finished_evaluation(baseline: Any) -> Path | None:

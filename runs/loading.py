@@ -16,8 +16,9 @@ from partial_labels.case_store import CaseStore
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 from partial_labels.head import Head
+from runs.found import find_checkpoint
 from runs.instantiate import build
-from runs.ledger import LAST, newest_first, refuse_damaged
+from runs.ledger import refuse_damaged
 
 NORMALISED = "models.normalised.NormalisedNetwork"
 PREFIXES = {"teacher": "teacher.network."}
@@ -78,19 +79,6 @@ def check_channels(loaded: Loaded, store: CaseStore) -> None:
             f"{loaded.checkpoint}: channels of an image: {wanted} in training, {found} in {store.header.name}; "
             "read the volumes through the run's own windows (data.source.reader.window)"
         )
-
-
-def find_checkpoint(path: Path) -> Path:
-    """Return a checkpoint file itself, or the newest stage's ``last`` of a run directory."""
-    if path.is_file():
-        return path
-    listed = [path / "checkpoints" / entry.stage / LAST for entry in newest_first(path / "checkpoints")]
-    found = [file for file in listed[:1] if file.exists()] or sorted(
-        path.glob("checkpoints/*/last.ckpt"), key=lambda file: file.stat().st_mtime
-    )
-    if not found:
-        raise InputError(f"{path}: no checkpoint; give RUN/checkpoints/STAGE/last.ckpt or a run directory")
-    return found[-1]
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

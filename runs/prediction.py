@@ -15,6 +15,7 @@ from partial_labels.array_file import sha256
 from partial_labels.errors import InputError
 from runs.device import Place, find_place
 from runs.ensembles import Inference, join, load_all, plain, reader_of
+from runs.found import find_input
 from runs.instantiate import build, check, check_extra_keys
 from runs.loading import Loaded
 
@@ -52,7 +53,7 @@ def predict_command(cfg: DictConfig) -> Any:
         autocast=place.autocast,
         dtype=place.dtype,
     )
-    return prediction.run(Path(cfg.input), Path(cfg.output), settings_of(cfg, members))
+    return prediction.run(find_input(cfg.input), Path(cfg.output), settings_of(cfg, members))
 
 
 def place_of(cfg: DictConfig, members: Sequence[Loaded]) -> Place:

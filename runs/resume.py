@@ -19,6 +19,7 @@ from conf.schema import TrainConfig
 from partial_labels.errors import InputError
 from partial_labels.pseudo_store import FOLDER
 from runs.fitted_stage import RECORD, FittedStage
+from runs.found import run_to_resume
 from runs.ledger import Entry, forget_after, newest_first, take_up
 from runs.metrics_csv import cut
 from runs.origin import Origin, typed
@@ -52,9 +53,7 @@ def original(cfg: DictConfig) -> DictConfig:
     """
     if cfg.resume is None:
         return cfg
-    run = Path(cfg.resume).expanduser().absolute() if cfg.resume else None
-    if run is None or not (run / "config.yaml").is_file():
-        raise InputError(f"resume={cfg.resume}: no run lies there; name the directory that holds its config.yaml")
+    run = run_to_resume(cfg.resume)
     saved = saved_config(run)
     saved = moved(saved, run)
     changed = changed_keys(cfg, saved, typed())
