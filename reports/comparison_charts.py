@@ -29,6 +29,8 @@ CURVES = {
 DASHES = ("solid", "dash", "dot", "dashdot")
 COLUMN = 110
 """Pixels of a column of the picture of classes, at least."""
+FEW = 10
+"""Epochs up to which each has a tick of its own."""
 COLOURS = 7
 """Colours of the page; groups beyond are told apart by dashes."""
 
@@ -146,7 +148,9 @@ def _curve_chart(groups: Sequence[Group], key: str) -> Figure:
             if key in run.curves and (not run.finished or len(group.finished) > 1):
                 _add_run(figure, series, run, key)
     _mark_stages(figure, groups)
-    figure.update_xaxes(title="epoch", rangemode="tozero")
+    last = max(float(run.curves[key][0][-1]) for group in groups for run in group.runs if key in run.curves)
+    whole = {"dtick": 1} if last <= FEW else {}  # there is no half epoch
+    figure.update_xaxes(title="epoch", rangemode="tozero", **whole)
     figure.update_yaxes(title=CURVES[key], rangemode="tozero")
     figure.update_layout(hovermode="x unified")
     return _plain(figure, height=380)

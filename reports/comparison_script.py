@@ -20,7 +20,7 @@ tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 10.5rem; }
 details { margin-top: .5rem; }
 pre.commands { white-space: pre-wrap; overflow-wrap: anywhere; }
 .strips { display: flex; align-items: flex-end; gap: .3rem; margin-bottom: .6rem; padding-bottom: .4rem; }
-.strips figure { margin: 0; flex: none; width: calc(var(--span) * max(9rem, (100% - 2.4rem) / var(--columns))); }
+.strips figure { margin: 0; flex: none; width: calc(var(--span) * max(8.5rem, (100% - 2.4rem) / var(--columns))); }
 .strips figcaption { font-size: .85rem; line-height: 1.3; padding-bottom: .3rem; overflow-wrap: anywhere; }
 .strips figcaption span { color: var(--muted); }
 .strips + img { margin: 0; }

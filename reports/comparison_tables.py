@@ -90,7 +90,7 @@ def cost_rows(groups: Sequence[Group]) -> Rows:
         columns = [[float(one[key]) for _, one in results] for key in ("steps", "wall_seconds", "cpu_seconds")]
         columns.append([images_of(run) / max(one["wall_seconds"], 1e-9) for run, one in results])
         columns.append([float(one["memory_gb"]) for _, one in results if one.get("memory_gb") is not None])
-        rows.append([group.label, *map(_mean_text, columns, (0, 0, 0, 1, 2))])
+        rows.append([group.label, *map(_mean_text, columns, (0, 1, 1, 1, 2))])
     return rows
 
 

@@ -107,7 +107,7 @@ def test_the_tables_hold_figures_costs_rounds_keys_and_runs(sweep):
     comparison = compare([sweep])
     groups = comparison.groups
     assert figure_rows(groups, "best", ["dice"])[1][1] == "2 of 3"
-    assert cost_rows(groups)[0] == ["supervised", "60", "60", "30", "-", "-"]
+    assert cost_rows(groups)[0] == ["supervised", "60", "60.5", "30.0", "-", "1.50"]
     titles, rows = pseudo_rows(groups)
     assert titles == ["coverage", "precision"]
     assert [row[:2] for row in rows] == [["teacher_student", "0.750 ± 0.000"]]

@@ -71,6 +71,7 @@ def test_the_stages_of_a_strategy_are_marked(sweep):
     _, data = page_of(sweep)
     layout = data["charts"]["curves"]["Dice"]["layout"]
     assert [shape["x0"] for shape in layout["shapes"]] == [3] and layout["annotations"][0]["text"] == "student"
+    assert layout["xaxis"]["dtick"] == 1, "six epochs, and none of them half"
 
 
 def test_the_page_is_complete_in_itself(sweep):
