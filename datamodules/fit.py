@@ -116,9 +116,9 @@ class Placement:
         return rows, columns
 
     def put(self, scaled: Array, fill: int) -> Array:
-        """Put a scaled slice into a stored grid full of ``fill``."""
-        grid = np.full(self.size, fill, dtype=scaled.dtype)
-        grid[self.stored] = scaled[self.kept]
+        """Put a scaled slice, or its channels, into a stored grid full of ``fill``."""
+        grid = np.full((*scaled.shape[:-2], *self.size), fill, dtype=scaled.dtype)
+        grid[(..., *self.stored)] = scaled[(..., *self.kept)]
         return grid
 
 
@@ -132,14 +132,18 @@ def fit_image(image: Array, size: Size, fit: Fit, fill: int = 0, zoom: Pair = (1
         fill: Value of the padding.
         zoom: See :meth:`StoredGrid.zoom`.
     """
+    place = Placement.of((image.shape[-2], image.shape[-1]), size, fit, zoom)
+    return place.put(image if place.scaled == image.shape[-2:] else resized(image, place.scaled), fill)
+
+
+def resized(image: Array, size: Size) -> Array:
+    """Return an image, or each of its channels, in ``size`` rows and columns of its own type."""
     if image.ndim == 3:
-        return np.stack([fit_image(channel, size, fit, fill, zoom) for channel in image])
-    place = Placement.of((image.shape[0], image.shape[1]), size, fit, zoom)
-    if place.scaled != image.shape:
-        rows, columns = place.scaled
-        resized = Image.fromarray(image.astype(np.float32)).resize((columns, rows), Image.Resampling.BILINEAR)
-        image = np.rint(np.asarray(resized)).astype(image.dtype)
-    return place.put(image, fill)
+        return np.stack([resized(channel, size) for channel in image])
+    rows, columns = size
+    scaled = Image.fromarray(image.astype(np.float32)).resize((columns, rows), Image.Resampling.BILINEAR)
+    rounded: Array = np.rint(np.asarray(scaled)).astype(image.dtype)
+    return rounded
 
 
 def fit_label(label: NDArray[np.uint8], size: Size, fit: Fit, fill: int, zoom: Pair = (1.0, 1.0)) -> NDArray[np.uint8]:

@@ -119,9 +119,8 @@ class VolumeReader:
         windows = self.windows or (self._range(image, volume.path),)
         grey = np.empty((len(image), len(windows), *image.shape[1:]), dtype=np.uint8)
         for number, one in enumerate(image):  # a float copy of the whole volume would take four times its room
-            values = one.astype(np.float32)
             for channel, (low, high) in enumerate(windows):
-                levels = np.rint((values - low) * (255 / (high - low)))
+                levels = np.rint((one.astype(np.float32) - low) * (255 / (high - low)))
                 grey[number, channel] = np.nan_to_num(levels, nan=0).clip(0, 255)
         return grey
 
