@@ -151,6 +151,11 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, checkpoint: 
             str(error).strip().splitlines()[-1].removeprefix(RAISED)
         ) from error  # a loader adds a traceback
     except RuntimeError as error:
+        if trainer.world_size > 1 and "connection" in str(error).lower():
+            raise InputError(
+                "another process of the run ended, see what it said; where it was killed, perhaps for want of memory, "
+                f"continue with resume={trainer.default_root_dir}"
+            ) from error
         if "DataLoader worker" not in str(error):
             raise
         raise InputError(
