@@ -1,8 +1,9 @@
-"""Augmented images per second: ours, a batch at a time, beside MONAI's dictionary transforms, interleaved, one thread.
+"""Augmented images per second: ours, a batch at a time, beside MONAI and batchgenerators, interleaved, one thread.
 
 ``python -m benchmarks data`` does the same operations in the same ranges to every image on both sides: turn,
 zoom, shift and elastic bend of image and label, gamma, contrast, brightness, blur and noise. It prints medians of
 process CPU time at two sizes, and what one batch costs with the probabilities of ``conf/augment/default.yaml``.
+The whole stream, from cases in memory to the batch, is measured beside batchgenerators too, where that is installed.
 ``--rounds``, ``--batch`` and ``--sizes`` change the measurement.
 """
 
@@ -27,6 +28,7 @@ from augment.geometry import RandomGeometry
 from augment.intensity import Blur, Brightness, Contrast, Gamma, IntensityOp, Noise
 from augment.mirror import MirrorRule
 from augment.views import StrongView, WeakView
+from benchmarks import nnunet_pipeline
 from benchmarks.measuring import in_turn, record
 from benchmarks.small_run import composed
 from partial_labels.batch import HUMAN, PartialLabelBatch
@@ -104,7 +106,7 @@ def monai_transforms(geometry: bool, intensity: bool, size: int) -> Any:
 
 
 def streams(folder: Path, images: int, size: int, steps: int) -> dict[str, Callable[[], Any]]:
-    """Return the next training batch of our DataModule, and of MONAI's DataLoader over the same cases in memory."""
+    """Return the next training batch of our DataModule, and of the others' loaders over the same cases in memory."""
     length = f"data.steps_per_epoch={steps}"
     sized = (f"data.image_size={size}", f"data.batch_size={images}", "data.source.num_slices=200")
     data: Any = build(composed(folder, *sized, length).data)
@@ -117,7 +119,11 @@ def streams(folder: Path, images: int, size: int, steps: int) -> dict[str, Calla
     dataset = Dataset(cases, monai_transforms(True, True, size))
     sampler = torch.utils.data.RandomSampler(dataset, replacement=True, num_samples=images * steps)
     loader = iter(DataLoader(dataset, batch_size=images, sampler=sampler, num_workers=0))
-    return {"ours": lambda: data.on_after_batch_transfer(next(batches), 0), "MONAI": lambda: next(loader)}
+    found = {"ours": lambda: data.on_after_batch_transfer(next(batches), 0), "MONAI": lambda: next(loader)}
+    if nnunet_pipeline.installed():
+        arrays, ranges = (whole.image.numpy(), whole.label.numpy()), (DEGREES, ZOOM, SHIFT, BEND)
+        found["batchgenerators"] = nnunet_pipeline.stream(*arrays, images, *ranges)
+    return found
 
 
 def draws_of(batch: PartialLabelBatch, step: int, stream: int = 0) -> Draws:
@@ -157,14 +163,18 @@ def main() -> None:
             spent = milliseconds({"ours": ours(*parts), "monai": monai(*parts, size)}, batch, options.rounds)
             speed = [1e3 * options.batch / spent[side] for side in ("ours", "monai")]
             print(f"{size:5} {name:22}{speed[0]:12.0f}{speed[1]:12.0f}{spent['monai'] / spent['ours']:8.1f}")
-    print(f"\n{'size':>5} {'whole stream':22}{'ours img/s':>12}{'MONAI img/s':>12}{'ratio':>8}")
+    print(f"\n{'size':>5} {'whole stream':22}{'img/s':>8}{'ours is':>12}")
     figures: dict[str, Any] = {}
     for size in options.sizes:
         with tempfile.TemporaryDirectory() as folder:
             cost = in_turn(streams(Path(folder), options.batch, size, options.rounds + 1), options.rounds)
-        speed = [1e3 * options.batch / one.cpu_ms for one in cost.values()]
-        figures[str(size)] = {"images_per_s": dict(zip(cost, speed, strict=True)), "ratio": speed[0] / speed[1]}
-        print(f"{size:5} {'reading and both':22}{speed[0]:12.0f}{speed[1]:12.0f}{speed[0] / speed[1]:8.1f}")
+        rates = {name: 1e3 * options.batch / one.cpu_ms for name, one in cost.items()}
+        times = {name: rates["ours"] / rate for name, rate in rates.items()}
+        figures[str(size)] = {"images_per_s": rates, "ratio": times["MONAI"], "ratios": times}
+        for name, rate in rates.items():
+            print(f"{size:5} {name:22}{rate:8.0f}{times[name]:6.1f} times")
+    if not nnunet_pipeline.installed():
+        print(nnunet_pipeline.INSTALL)
     record("data", figures)
     print(f"\n{'size':>5} {'conf/augment/default':22}{'ms a batch':>12}")
     for size in options.sizes:
