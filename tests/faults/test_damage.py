@@ -182,8 +182,8 @@ def nan_in_a_batch(patch: pytest.MonkeyPatch, step: int) -> None:
 
 
 def nan_in_a_loss(patch: pytest.MonkeyPatch, step: int) -> None:
-    plain, calls = MaskedBCE.forward, iter(range(1, 100))
-    patch.setattr(MaskedBCE, "forward", lambda *a: plain(*a) * (float("nan") if next(calls) == step else 1))
+    plain, calls = MaskedBCE.of, iter(range(1, 100))
+    patch.setattr(MaskedBCE, "of", lambda *a: plain(*a) * (float("nan") if next(calls) == step else 1))
 
 
 def nan_in_a_gradient(patch: pytest.MonkeyPatch, step: int) -> None:
