@@ -38,7 +38,7 @@ def write_run_page(run_dir: str | Path) -> Path:
         run,
         results["experiment"] or "Partial-label training",
         summary(results),
-        read_class_table(run / "classes.csv"),
+        read_class_table(run / "classes.csv") if (run / "classes.csv").is_file() else [],
         split_sizes(run / "split.csv"),
         (run / "command.txt").read_text(encoding="utf-8").strip(),
         [
