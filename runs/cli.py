@@ -26,7 +26,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from partial_labels.errors import InputError, Interrupted
 from runs.sweep import SweepFailedError, isolated, resumed_arguments
@@ -111,6 +111,8 @@ def explain(error: Exception) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and cause.parent_node is not None:
         return _explain_key(str(cause.full_key), str(cause.key), cause.parent_node)
+    if isinstance(cause, MissingMandatoryValue):
+        return f"{cause.full_key} is not set: add {cause.full_key}=..."
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{cause.full_key}: {_first_line(cause)}"
     if isinstance(error, ConfigCompositionException):
@@ -130,7 +132,8 @@ def _run_job(main: Main, cfg: DictConfig) -> float | None:
         _note_failure(reason)
         if not sweep and not expected:
             raise
-        job = f" in job {HydraConfig.get().job.num} ({HydraConfig.get().job.override_dirname})" if sweep else ""
+        name = Path(HydraConfig.get().runtime.output_dir).name  # Hydra counts anew where a sweep goes on
+        job = f" in job {name} ({HydraConfig.get().job.override_dirname})" if sweep else ""
         if expected:
             _fail(error, job)
         else:

@@ -153,8 +153,8 @@ def test_checkpoints_and_pseudo_labels_are_artifacts_where_asked_for(two_stages)
 
 
 def test_divergence_sends_an_alert_and_the_run_ends_with_1(slices_folder, monkeypatch):
-    sound, steps = MaskedBCE.forward, iter(range(100))
-    monkeypatch.setattr(MaskedBCE, "forward", lambda *a: sound(*a) * (1 if next(steps) < 2 else float("nan")))
+    sound, steps = MaskedBCE.of, iter(range(100))
+    monkeypatch.setattr(MaskedBCE, "of", lambda *a: sound(*a) * (1 if next(steps) < 2 else float("nan")))
     cfg = small_run(slices_folder, "logger=wandb")
     with pytest.raises(InputError, match="not finite"):
         train(cfg)
