@@ -12,8 +12,10 @@ import pytest
 
 from compare import main
 from runs.training import train
+from tests.command_line import SMALL, shell
 from tests.configs import small_run
 from tests.finished_runs import write_run
+from train import main as train_main
 
 ROOT = Path(__file__).parents[1]
 DATA = re.compile(r'<script type="application/json" id="comparison">(.*?)</script>', re.DOTALL)
@@ -32,6 +34,51 @@ def answer(tmp_path, monkeypatch, capsys):
     return run
 
 
+def right_to_the_last_digit(page, sweep):
+    """Hold what a page knows of finished runs against their files, and return it."""
+    data = json.loads(DATA.search(page.read_text(encoding="utf-8"))[1])
+    for run in data["runs"]:
+        with (sweep / run["name"] / "metrics.csv").open() as file:
+            rows = [row for row in csv.DictReader(file) if row["val/dice"]]
+        assert run["curves"]["val/dice"]["value"] == [float(row["val/dice"]) for row in rows]
+        assert run["curves"]["val/dice"]["epoch"] == [float(row["epoch"]) + 1 for row in rows]
+        results = json.loads((sweep / run["name"] / "results.json").read_text())
+        assert run["figures"] == results["figures"]
+    return data
+
+
+def killed_at_seed_1(cfg):
+    if cfg.seed == 1:
+        raise KeyboardInterrupt
+    return train_main(cfg)
+
+
+killed_at_seed_1.__module__ = "train"
+
+
+@pytest.mark.filterwarnings("ignore:.*num_workers.*")
+@pytest.mark.filterwarnings("ignore:.*`LearningRateMonitor`.*")
+def test_a_sweep_that_was_stopped_and_has_a_failing_job_is_completed_and_compared(
+    slices_folder, tmp_path, monkeypatch, capsys
+):
+    pytest.importorskip("plotly")
+    with shell(tmp_path, monkeypatch) as run:
+        small = [word for word in SMALL if not word.startswith("model.width")]
+        words = ["model.width=4,0", "seed=0,1", f"data.root={slices_folder}", "hydra.sweep.dir=sweep"]
+        assert run(killed_at_seed_1, "config", "-m", *small, *words) == 130
+        assert main(["sweep"]) == 0
+        out = capsys.readouterr().out
+        assert "note: sweep: 3 without a run; complete it: python train.py -m resume_sweep=sweep\n" in out
+        assert "seed1 (model.width=4 seed=1): not begun\n" in out
+        assert run(train_main, "config", "-m", "resume_sweep=sweep") == 1
+    assert "2 of 3 jobs failed:" in capsys.readouterr().err
+    assert main(["sweep"]) == 0
+    refused = "seed0 (model.width=0 seed=0): refused: model.width=0: must be 1 or more\n"
+    assert refused in capsys.readouterr().out
+    data = right_to_the_last_digit(tmp_path / "compare.html", tmp_path / "sweep")
+    assert [run["seed"] for run in data["runs"]] == [0, 1] and all(run["finished"] for run in data["runs"])
+
+
 @pytest.mark.filterwarnings("ignore:.*`LearningRateMonitor`.*")
 def test_runs_that_were_trained_are_compared_to_the_last_digit(slices_folder, tmp_path, answer):
     pytest.importorskip("plotly")
@@ -40,15 +87,8 @@ def test_runs_that_were_trained_are_compared_to_the_last_digit(slices_folder, tm
         train(small_run(slices_folder, f"ssl={ssl}", f"paths.run={where}", "pseudo.threshold=0.01"))
     code, out, err = answer("sweep", "--group-by", "ssl.name", "--baseline", "supervised")
     assert (code, err) == (0, []) and "page: compare.html" in out
-    data = json.loads(DATA.search((tmp_path / "compare.html").read_text(encoding="utf-8"))[1])
+    data = right_to_the_last_digit(tmp_path / "compare.html", tmp_path / "sweep")
     assert [group["label"] for group in data["groups"]] == ["supervised", "teacher_student"]
-    for run in data["runs"]:
-        with (tmp_path / "sweep" / run["name"] / "metrics.csv").open() as file:
-            rows = [row for row in csv.DictReader(file) if row["val/dice"]]
-        assert run["curves"]["val/dice"]["value"] == [float(row["val/dice"]) for row in rows]
-        assert run["curves"]["val/dice"]["epoch"] == [float(row["epoch"]) + 1 for row in rows]
-        results = json.loads((tmp_path / "sweep" / run["name"] / "results.json").read_text())
-        assert run["figures"] == results["figures"]
     supervised, teacher_student = (run["figures"]["last"]["dice"] for run in data["runs"])
     assert data["gains"]["dice"][0]["over_cases"][0] == pytest.approx(teacher_student - supervised, abs=1e-12)
 
