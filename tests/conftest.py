@@ -49,6 +49,7 @@ FOREIGN = (
     "ignore:.*does not have many workers.*:UserWarning",  # Lightning's advice; a memory map needs none
     "ignore:Found .* in eval mode at the start of training",  # Lightning sees a teacher
     "ignore:.*logs directory.*exists and is not empty.*:UserWarning",  # metrics.csv lies in the run directory
+    "ignore:The `srun` command is available",  # the machine belongs to a SLURM cluster
 )
 """Warnings that no change of ours would end; every other one is an error."""
 
@@ -67,15 +68,13 @@ def unchecked_shapes() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
-@pytest.fixture
-def small_store(tmp_path: Path) -> CaseStore:
+def write_small_store(path: Path) -> CaseStore:
     """Write 12 slices of 32 x 32 of 6 volumes, 3 groups' worth of each kind of knowledge, and open them.
 
     Cases 0 to 3 are fully examined, 4 to 7 in two of three classes in turn, 8 to 11 not at all; two neighbouring slices
     are one volume and one group. The left/right axis is the rows, and the full truth is kept.
     """
     header = StoreHeader("small", CLASSES, (SIZE, SIZE), spacing_mm=(2.0, 2.0), left_right_axis="rows", fingerprint="0")
-    path = tmp_path / "small_store"
     with CaseStoreWriter(path, header, CASES, with_truth=True) as writer:
         for index in range(CASES):
             image, truth = draw_case(index)
@@ -90,23 +89,40 @@ def small_store(tmp_path: Path) -> CaseStore:
     return CaseStore.open(path)
 
 
-@pytest.fixture
-def slices_folder(small_store: CaseStore, tmp_path: Path) -> Path:
-    """Write the small store out as a slices folder, so that it can be trained on as a user's data would be.
+def write_slices_folder(store: CaseStore, root: Path) -> Path:
+    """Write a store out as a slices folder, so that it can be trained on as a user's data would be.
 
     Groups 0 to 3 hold labels; groups 3 and 5 are the given val.
     """
-    root = tmp_path / "slices"
     (root / "images").mkdir(parents=True)
     (root / "labels").mkdir()
     lines = ["image,label,group,volume,slice_index,split,annotated"]
-    for i, row in enumerate(small_store.cases):
-        Image.fromarray(np.asarray(small_store.images[i])).save(root / "images" / f"{row.name}.png")
-        Image.fromarray(np.asarray(small_store.labels[i])).save(root / "labels" / f"{row.name}.png")
-        examined = " ".join(str(c) for c in range(1, len(CLASSES)) if small_store.status[i, c] > 0)
+    for i, row in enumerate(store.cases):
+        Image.fromarray(np.asarray(store.images[i])).save(root / "images" / f"{row.name}.png")
+        Image.fromarray(np.asarray(store.labels[i])).save(root / "labels" / f"{row.name}.png")
+        examined = " ".join(str(c) for c in range(1, len(CLASSES)) if store.status[i, c] > 0)
         part = "val" if row.group in ("group3", "group5") else "train"
         files = f"images/{row.name}.png,labels/{row.name}.png"
         lines.append(f"{files},{row.group},{row.volume},{row.slice_index},{part},{examined}")
     (root / "manifest.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (root / "classes.json").write_text('{"1": "liver", "2": "kidney_left", "3": "kidney_right"}', encoding="utf-8")
     return root
+
+
+@pytest.fixture
+def small_store(tmp_path: Path) -> CaseStore:
+    """Give the test a small store of its own."""
+    return write_small_store(tmp_path / "small_store")
+
+
+@pytest.fixture
+def slices_folder(small_store: CaseStore, tmp_path: Path) -> Path:
+    """Give the test a slices folder of its own."""
+    return write_slices_folder(small_store, tmp_path / "slices")
+
+
+@pytest.fixture(scope="module")
+def shared_slices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the tests of a file one slices folder, which they leave as it is."""
+    root = tmp_path_factory.mktemp("shared")
+    return write_slices_folder(write_small_store(root / "small_store"), root / "slices")

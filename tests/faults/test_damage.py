@@ -38,21 +38,30 @@ SHORT = (
 )
 
 
-@pytest.fixture
-def whole(slices_folder: Path) -> Path:
+@pytest.fixture(scope="module")
+def whole(shared_slices: Path) -> Path:
     """A run that nothing happens to."""
-    cfg = small_run(slices_folder, *SHORT, root=slices_folder.parent / "whole")
+    cfg = small_run(shared_slices, *SHORT, root=shared_slices.parent / "whole")
     train(cfg)
     return Path(cfg.paths.run)
 
 
-@pytest.fixture
-def killed(slices_folder: Path) -> Any:
-    """The same run, killed in its third epoch: last.ckpt after 6 steps, previous.ckpt after 3."""
-    cfg = small_run(slices_folder, *SHORT)
+@pytest.fixture(scope="module")
+def killed_once(shared_slices: Path) -> Path:
+    """The same run, killed in its third epoch: last.ckpt after 6 steps, previous.ckpt after 3; with its store."""
+    cfg = small_run(shared_slices, *SHORT, root=shared_slices.parent / "killed")
     with pytest.raises(Killed), doing(At("on_train_batch_start", 8)):
         train(cfg)
-    return cfg
+    return shared_slices.parent / "killed"
+
+
+@pytest.fixture
+def killed(killed_once: Path, shared_slices: Path, tmp_path: Path) -> Any:
+    """A copy of it, to be damaged."""
+    root = shutil.copytree(killed_once, tmp_path / "killed")
+    saved = root / "run" / "config.yaml"
+    saved.write_text(saved.read_text().replace(str(killed_once), str(root)))
+    return small_run(shared_slices, *SHORT, root=root)
 
 
 def refused(work: Callable[[], Any]) -> str:
@@ -90,7 +99,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken(
 
 def test_where_every_checkpoint_is_damaged_nothing_is_trained(killed: Any) -> None:
     root = Path(killed.paths.run) / "checkpoints"
-    for path in {path.stat().st_ino: path for path in root.glob("*/*.ckpt")}.values():  # some are two names of one
+    for path in root.glob("*/*.ckpt"):
         flip(path)
     said = refused(lambda: resumed(killed))
     assert "every checkpoint is damaged" in said and "supervised/previous.ckpt" in said
@@ -115,13 +124,14 @@ def test_a_damaged_record_is_told(killed: Any, name: str, damage: Callable[[Path
     assert str(path) in said and "damaged" in said
 
 
-def test_a_damaged_record_of_a_stage_is_told(whole: Path, slices_folder: Path) -> None:
-    (whole / "results.json").unlink()
-    truncate(whole / "checkpoints" / "supervised" / "stage.json")
-    cfg = small_run(slices_folder, *SHORT, root=slices_folder.parent / "whole")
-    assert "stage.json: damaged" in refused(lambda: resumed(cfg))
-    (whole / "checkpoints" / "supervised" / "stage.json").unlink()
-    assert resumed(cfg)["steps"] == 9
+def test_a_damaged_record_of_a_stage_is_told(killed: Any) -> None:
+    resumed(killed)
+    (Path(killed.paths.run) / "results.json").unlink()
+    record = Path(killed.paths.run) / "checkpoints" / "supervised" / "stage.json"
+    truncate(record)
+    assert "stage.json: damaged" in refused(lambda: resumed(killed))
+    record.unlink()
+    assert resumed(killed)["steps"] == 9
 
 
 def test_a_damaged_metrics_csv_costs_its_rows_alone(killed: Any, whole: Path) -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ SHORT = (
     *(f"report.{name}=null" for name in ("tables", "panels", "errors", "cases", "attention")),
 )
 EPOCHS = "trainer.max_epochs=4"
+Pair = Callable[..., tuple[Any, Any]]
 ONE_STAGE = [
     ("on_train_batch_start", 1),  # before anything was done
     ("on_train_batch_end", 1),  # after a step whose checkpoint is not written yet
@@ -63,14 +65,27 @@ def noise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SegmentationModule, "student_view", noisy)
 
 
-def pair(folder: Path, *overrides: str) -> tuple[Any, Any]:
-    """Two configurations of the same run, the second to be interrupted; the first is run."""
-    one, other = (
-        small_run(folder, *SHORT, EPOCHS, *overrides, root=folder.parent / name) for name in ("whole", "parts")
-    )
-    other.paths.cache = one.paths.cache
-    train(one)
-    return one, other
+@pytest.fixture(scope="module")
+def whole_runs() -> dict[tuple[str, ...], Any]:
+    """Runs that were left alone, by what was typed for them."""
+    return {}
+
+
+@pytest.fixture
+def pair(shared_slices: Path, tmp_path: Path, whole_runs: dict[tuple[str, ...], Any]) -> Pair:
+    """Two configurations of the same run, the second to be interrupted; the first is run, once for all tests."""
+
+    def make(*overrides: str) -> tuple[Any, Any]:
+        if overrides not in whole_runs:
+            root = shared_slices.parent / f"whole{len(whole_runs)}"
+            cfg = small_run(shared_slices, *SHORT, EPOCHS, *overrides, root=root)
+            train(cfg)
+            whole_runs[overrides] = cfg
+        one, other = whole_runs[overrides], small_run(shared_slices, *SHORT, EPOCHS, *overrides, root=tmp_path)
+        other.paths.cache = one.paths.cache
+        return one, other
+
+    return make
 
 
 @pytest.mark.parametrize(
@@ -88,9 +103,9 @@ def pair(folder: Path, *overrides: str) -> tuple[Any, Any]:
     ids=lambda value: value[0].removeprefix("ssl=") if isinstance(value[0], str) else "",
 )
 def test_a_run_that_is_killed_again_and_again_ends_where_it_would_have(
-    slices_folder: Path, overrides: list[str], moments: list[tuple[str, int]]
+    pair: Pair, overrides: list[str], moments: list[tuple[str, int]]
 ) -> None:
-    whole, parts = pair(slices_folder, *overrides)
+    whole, parts = pair(*overrides)
     results = with_kills(parts, moments)
     assert_same_run(parts.paths.run, whole.paths.run)
     expected = json.loads((Path(whole.paths.run) / "results.json").read_text())
@@ -110,9 +125,9 @@ MOMENTS = {
 
 
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
-def test_a_signal_ends_with_a_checkpoint_of_that_moment(slices_folder: Path, moment: tuple[str, int]) -> None:
+def test_a_signal_ends_with_a_checkpoint_of_that_moment(pair: Pair, moment: tuple[str, int]) -> None:
     overrides = ("scheduler=plateau", "scheduler.patience_epochs=0", "data.val_batch_size=2", "trainer.max_epochs=3")
-    whole, parts = pair(slices_folder, *overrides)
+    whole, parts = pair(*overrides)
     signum = signal.SIGINT if moment[0] == "on_train_epoch_start" else signal.SIGTERM
     before = signal.getsignal(signal.SIGINT)
     stop = At(*moment, action=lambda: os.kill(os.getpid(), signum))
