@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,6 +84,14 @@ def with_kills(cfg: DictConfig, moments: Sequence[tuple[str, int]]) -> dict[str,
             continue
         raise AssertionError(f"{hook} number {count} was not reached in part {number}")
     return resumed(cfg)
+
+
+def copied(root: Path, place: Path) -> Path:
+    """Copy the folder of a run and its cache, so that the run is one that began in the other place."""
+    shutil.copytree(root, place)
+    saved = place / "run" / "config.yaml"
+    saved.write_text(saved.read_text().replace(str(root), str(place)))
+    return place
 
 
 def assert_equal(one: Any, other: Any, place: str = "") -> None:

@@ -26,7 +26,7 @@ from partial_labels.errors import InputError
 from runs.preparation import prepare
 from runs.training import train
 from tests.configs import composed, small_run
-from tests.interrupted import EVERY_STEP, At, Killed, assert_same_run, doing, resumed
+from tests.interrupted import EVERY_STEP, At, Killed, assert_same_run, copied, doing, resumed
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*num_workers.*"),
@@ -58,10 +58,7 @@ def killed_once(shared_slices: Path) -> Path:
 @pytest.fixture
 def killed(killed_once: Path, shared_slices: Path, tmp_path: Path) -> Any:
     """A copy of it, to be damaged."""
-    root = shutil.copytree(killed_once, tmp_path / "killed")
-    saved = root / "run" / "config.yaml"
-    saved.write_text(saved.read_text().replace(str(killed_once), str(root)))
-    return small_run(shared_slices, *SHORT, root=root)
+    return small_run(shared_slices, *SHORT, root=copied(killed_once, tmp_path / "killed"))
 
 
 def refused(work: Callable[[], Any]) -> str:

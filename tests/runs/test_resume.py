@@ -22,7 +22,7 @@ from partial_labels.errors import InputError, Interrupted
 from runs.resume import original
 from runs.training import train
 from tests.configs import small_run
-from tests.interrupted import EVERY_STEP, At, Killed, assert_same_run, doing, resumed, with_kills
+from tests.interrupted import EVERY_STEP, At, Killed, assert_same_run, copied, doing, resumed, with_kills
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*num_workers.*"),
@@ -149,39 +149,49 @@ def test_a_finished_run_says_so(slices_folder: Path, caplog: pytest.LogCaptureFi
     assert "the run is finished, there is nothing to resume" in caplog.text
 
 
-def killed(folder: Path, *overrides: str, moment: tuple[str, int] = ("on_train_epoch_start", 3)) -> Any:
-    """A run that died in its third epoch."""
-    cfg = small_run(folder, *SHORT, "trainer.max_epochs=3", *overrides)
-    with pytest.raises(Killed), doing(At(*moment)):
-        train(cfg)
-    return cfg
+@pytest.fixture(scope="module")
+def killed_once(shared_slices: Path) -> Path:
+    """A run that died in its third epoch, with its store."""
+    root = shared_slices.parent / "killed"
+    with pytest.raises(Killed), doing(At("on_train_epoch_start", 3)):
+        train(small_run(shared_slices, *SHORT, "trainer.max_epochs=3", root=root))
+    return root
 
 
-def test_a_changed_key_is_refused_unless_it_is_named(slices_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cfg = killed(slices_folder)
+@pytest.fixture
+def killed(killed_once: Path, shared_slices: Path, tmp_path: Path) -> Any:
+    """A copy of it, to go on with."""
+    return small_run(shared_slices, *SHORT, "trainer.max_epochs=3", root=copied(killed_once, tmp_path / "killed"))
+
+
+def test_a_changed_key_is_refused_unless_it_is_named(
+    killed: Any, shared_slices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for typed, message in [
         ("optimizer.lr=0.5", r"optimizer\.lr=0\.5: a resumed run keeps .*resume_overrides=\[optimizer\.lr\]"),
         ("model=attunet", r"model=attunet: a resumed run keeps .*resume_overrides=\[model\]"),
         ("experiment=demo", r"experiment=demo: a resumed run keeps .*"),
     ]:
-        asked = small_run(slices_folder, *SHORT, typed, f"resume={cfg.paths.run}")
+        asked = small_run(shared_slices, *SHORT, typed, f"resume={killed.paths.run}")
         monkeypatch.setattr("runs.resume.typed", lambda typed=typed: [typed])
         with pytest.raises(InputError, match=message):
             original(asked)
-    asked = small_run(slices_folder, "optimizer.lr=0.5", f"resume={cfg.paths.run}", "resume_overrides=[optimizer.lr]")
+    asked = small_run(
+        shared_slices, "optimizer.lr=0.5", f"resume={killed.paths.run}", "resume_overrides=[optimizer.lr]"
+    )
     monkeypatch.setattr("runs.resume.typed", lambda: ["optimizer.lr=0.5", "seed=0"])
     merged = original(asked)
-    assert merged.optimizer.lr == 0.5 and merged.model == cfg.model and merged.data == cfg.data
+    assert merged.optimizer.lr == 0.5 and merged.model == killed.model and merged.data == killed.data
     assert train(merged)["steps"] == 9
-    assert OmegaConf.load(Path(cfg.paths.run) / "config.yaml").optimizer.lr == 0.5
+    assert OmegaConf.load(Path(killed.paths.run) / "config.yaml").optimizer.lr == 0.5
 
 
-def test_a_run_can_be_resumed_where_it_was_moved_to(slices_folder: Path) -> None:
-    cfg = killed(slices_folder)
-    run = Path(cfg.paths.run).rename(slices_folder.parent / "elsewhere")
-    cfg.paths.run = str(run)
-    assert resumed(cfg)["steps"] == 9
-    assert (run / "evaluation" / "last" / "figures.json").exists() and not (slices_folder.parent / "run").exists()
+def test_a_run_can_be_resumed_where_it_was_moved_to(killed: Any) -> None:
+    before = Path(killed.paths.run)
+    run = before.rename(before.parent / "elsewhere")
+    killed.paths.run = str(run)
+    assert resumed(killed)["steps"] == 9
+    assert (run / "evaluation" / "last" / "figures.json").exists() and not before.exists()
 
 
 def test_there_must_be_something_to_resume(slices_folder: Path, tmp_path: Path) -> None:
@@ -191,43 +201,39 @@ def test_there_must_be_something_to_resume(slices_folder: Path, tmp_path: Path) 
             original(small_run(slices_folder, f"resume={name}"))
 
 
-def test_a_run_is_not_resumed_beside_itself(slices_folder: Path) -> None:
-    cfg = killed(slices_folder)
-    lock = Path(cfg.paths.run) / "checkpoints" / ".lock"
+def test_a_run_is_not_resumed_beside_itself(killed: Any) -> None:
+    lock = Path(killed.paths.run) / "checkpoints" / ".lock"
     hold = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print(1, flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", hold, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None and other.stdout.readline()
         with pytest.raises(InputError, match="another process is at work"):
-            resumed(cfg)
+            resumed(killed)
         other.communicate(b"\n")
-    assert resumed(cfg)["steps"] == 9
+    assert resumed(killed)["steps"] == 9
 
 
-def test_the_source_must_be_the_same(slices_folder: Path) -> None:
-    cfg = killed(slices_folder)
-    saved = Path(cfg.paths.run) / "config.yaml"
+def test_the_source_must_be_the_same(killed: Any) -> None:
+    saved = Path(killed.paths.run) / "config.yaml"
     saved.write_text(saved.read_text().replace("labeled_groups: null", "labeled_groups: 2"))
     with pytest.raises(InputError, match="its training cases are not those that the run was begun with"):
-        resumed(cfg)
+        resumed(killed)
 
 
-def test_other_surroundings_are_told(slices_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    cfg = killed(slices_folder)
-    record = Path(cfg.paths.run) / "origin.json"
+def test_other_surroundings_are_told(killed: Any, caplog: pytest.LogCaptureFixture) -> None:
+    record = Path(killed.paths.run) / "origin.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"torch": "1.0"}))
-    resumed(cfg)
+    resumed(killed)
     assert f"not the same bits: torch 1.0 -> {torch.__version__}" in caplog.text
 
 
-def test_a_configuration_of_a_stranger_is_not_trusted(slices_folder: Path) -> None:
-    cfg = killed(slices_folder)
-    saved = Path(cfg.paths.run) / "config.yaml"
+def test_a_configuration_of_a_stranger_is_not_trusted(killed: Any) -> None:
+    saved = Path(killed.paths.run) / "config.yaml"
     text = saved.read_text()
     saved.write_text(text.replace("_target_: torch.optim.SGD", "_target_: os.system"))
     with pytest.raises(InputError, match=r"'os\.system' may not be named"):
-        resumed(cfg)
+        resumed(killed)
     saved.write_text(text + "evil: !!python/object/apply:os.system [touch unpickled]\n")
     with pytest.raises(InputError, match="damaged"):
-        resumed(cfg)
+        resumed(killed)
     assert not Path("unpickled").exists()
-    shutil.rmtree(cfg.paths.run)
+    shutil.rmtree(killed.paths.run)
