@@ -22,8 +22,8 @@ TABLES = {name: name for name in SWEEPS} | {"openkbp_hidden": "openkbp"}
 """Folders of results, and the sweep that fills them; another name where something is typed beside it."""
 BESIDE = {"openkbp_hidden": {"data.hide_classes_fraction=0.5"}}
 DEFAULTS = {"ssl=supervised", "loss=masked", "logger=csv", "trainer.progress_bar=false"}
-PINNED = ("demo_other_phantom", "networks_acdc_7")
-"""Tables of which a default changed since: what it was is typed in the sweep."""
+PINNED = ("demo_other_phantom", "networks_acdc_7", "acdc_two_sets_fold0")
+"""Tables with rows that were recorded under other defaults: what those were is typed in the sweep."""
 
 
 def recorded(folder: str) -> dict[str, set[str]]:
@@ -66,11 +66,10 @@ def same(one: set[str], other: set[str]) -> bool:
 @pytest.mark.parametrize("folder", [name for name in TABLES if (RESULTS / name).is_dir()])
 def test_a_table_s_sweep_types_what_its_results_were_recorded_with(folder: str) -> None:
     theirs, ours = recorded(folder), planned(folder)
-    assert ours.keys() <= theirs.keys()
     assert {name.rpartition("_seed")[0] for name in theirs.keys() - ours.keys()} == left_out(TABLES[folder])
-    for name, typed in ours.items():
-        pinned = folder in PINNED and theirs[name] <= typed
-        assert theirs[name] == typed or pinned or same(theirs[name], typed), name
+    for name in ours.keys() & theirs.keys():  # a run that is planned may not have been recorded yet
+        pinned = folder in PINNED and theirs[name] <= ours[name]
+        assert theirs[name] == ours[name] or pinned or same(theirs[name], ours[name]), name
 
 
 def left_out(sweep: str) -> set[str]:
