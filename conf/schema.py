@@ -148,6 +148,8 @@ class EvaluateConfig:
         native: Compare on the source grid instead of the stored one.
         nsd_tolerance_mm: Tolerance of the normalised surface Dice, in mm (pixels where no spacing is known).
         threshold: Least probability of a class, in (0, 1); null for the one that the run decoded by.
+        peak: Probability, from the threshold to below 1, that one pixel of an image must reach for its class to be
+            drawn there; null likewise.
         tta: Test-time augmentation.
         postprocess: What is done to label maps.
         baseline: What the page compares with, on the same cases: the folder of an evaluation, or a checkpoint (or a
@@ -164,6 +166,7 @@ class EvaluateConfig:
     native: bool = False
     nsd_tolerance_mm: float = 2.0
     threshold: float | None = None
+    peak: float | None = None
     tta: Any = None
     postprocess: Any = None
     baseline: Any = None
@@ -188,6 +191,8 @@ class PredictConfig:
         overlays: Whether to draw pictures.
         network: ``student`` or ``teacher``; null for the one that the run monitored.
         threshold: Least probability of a class, in (0, 1); null for the one that the run decoded by.
+        peak: Probability, from the threshold to below 1, that one pixel of an image must reach for its class to be
+            drawn there; null likewise.
         image_size: Size at which the networks see slices; null for the one that they were trained at.
         tta: Test-time augmentation.
         postprocess: What is done to label maps.
@@ -210,6 +215,7 @@ class PredictConfig:
     overlays: bool = False
     network: str | None = None
     threshold: float | None = None
+    peak: float | None = None
     image_size: Any = None
     tta: Any = None
     postprocess: Any = None

@@ -69,11 +69,12 @@ class Ensemble(nn.Module):
         threshold: A pixel is given its most probable class where that reaches this, in (0, 1). By default a single
             member's own rule; of several the most probable class if all have a softmax, else the mean threshold. The
             peaks that classes must reach are averaged too.
+        peak: What one pixel of an image must reach for its class to be drawn there, in place of these.
 
     Raises:
         InputError: If a member has no class in common with the first or takes other channels, or the views need an
             axis that is not known.
-        ValueError: If the threshold lies outside (0, 1).
+        ValueError: If the threshold lies outside (0, 1), or the peak outside [threshold, 1).
     """
 
     shares: Tensor
@@ -83,12 +84,13 @@ class Ensemble(nn.Module):
         members: Sequence[Member],
         views: TestTimeViews | None = None,
         threshold: float | None = None,
+        peak: float | None = None,
     ) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
         self.classes = ClassTable.joined([member.classes for member in members])
         self.views = views
-        self.head = common_head([member.head for member in members], threshold)
+        self.head = common_head([member.head for member in members], threshold, peak)
         self.channels = members[0].channels
         for number, member in enumerate(members, start=1):
             if views is not None:
@@ -173,17 +175,19 @@ class Ensemble(nn.Module):
         """Nothing to refuse: every member is shown the image at the size it was trained at."""
 
 
-def common_head(heads: Sequence[Head], threshold: float | None) -> Head:
+def common_head(heads: Sequence[Head], threshold: float | None, peak: float | None) -> Head:
     """Return the head by which the mean is decoded."""
-    if len(heads) == 1 and threshold is None:
+    own = threshold is None and peak is None
+    if own and len(heads) == 1:
         return heads[0]
     sigmoid = [head for head in heads if isinstance(head, SigmoidHead)]
     if not sigmoid:
-        return SoftmaxHead() if threshold is None else SigmoidHead(threshold)
+        return SoftmaxHead() if own else SigmoidHead(0.5 if threshold is None else threshold, peak=peak)
     peaks = [head.threshold if head.peak is None else head.peak for head in sigmoid]
     asked = any(head.peak is not None for head in sigmoid)
     mean = SigmoidHead(fmean(head.threshold for head in sigmoid), peak=fmean(peaks) if asked else None)
-    return mean if threshold is None else mean.moved_to(threshold)
+    mean = mean if threshold is None else mean.moved_to(threshold)
+    return mean if peak is None else SigmoidHead(mean.threshold, peak=peak)
 
 
 def fitted(image: Float[Tensor, "B I h w"], size: tuple[int, int], fit: Fit) -> Float[Tensor, "B I H W"]:

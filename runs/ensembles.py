@@ -23,17 +23,20 @@ class Inference(NamedTuple):
     Args:
         tta: Node of the test-time views; None for none.
         threshold: Least probability of a class; None for the networks' own rule.
+        peak: Probability that one pixel of an image must reach for its class to be drawn there; None likewise.
         postprocess: Node of what is done to label maps; None for nothing.
     """
 
     tta: DictConfig | None = None
     threshold: float | None = None
+    peak: float | None = None
     postprocess: DictConfig | None = None
 
     def suffix(self, others: int) -> str:
         """Name what differs from one network's own answer, for a folder of its own; empty where nothing does."""
         words = [f"and_{others}_more"] if others else []
         words += [] if self.threshold is None else [f"threshold_{self.threshold:g}"]
+        words += [] if self.peak is None else [f"peak_{self.peak:g}"]
         words += [] if self.views() is None else ["tta"]
         words += [] if self.cleaning() is None else ["postprocessed"]
         return "".join(f"_{word}" for word in words)
@@ -67,7 +70,7 @@ def load_for(
         checkpoint: One, or a list.
         network: ``student``, ``teacher`` or None.
         size: That of the slices to measure on; a single network sees them as they are.
-        inference: Threshold, views and post-processing.
+        inference: Threshold, peak, views and post-processing.
 
     Returns:
         The network, and the post-processing.
@@ -77,7 +80,8 @@ def load_for(
     if cleaning is not None and cleaning.per == "volume":
         raise InputError("postprocess.per=volume: an evaluation looks at slices; set postprocess.per=slice")
     loaded = members[0]
-    if len(members) > 1 or inference.threshold is not None or inference.views() is not None:
+    as_it_is = inference.threshold is None and inference.peak is None and inference.views() is None
+    if len(members) > 1 or not as_it_is:
         ensemble = join(members, inference, image_size=size if len(members) == 1 else None)
         loaded = loaded._replace(network=ensemble.eval(), head=ensemble.head, classes=ensemble.classes)
     if cleaning is not None:
@@ -90,7 +94,7 @@ def join(members: Sequence[Loaded], inference: Inference, image_size: Any = None
 
     Args:
         members: The loaded networks.
-        inference: Threshold and views.
+        inference: Threshold, peak and views.
         image_size: Size at which every network sees slices; None for the one that each was trained at.
 
     Raises:
@@ -102,6 +106,7 @@ def join(members: Sequence[Loaded], inference: Inference, image_size: Any = None
         members=[member_of(one, image_size) for one in members],
         views=inference.views(),
         threshold=inference.threshold,
+        peak=inference.peak,
     )
 
 

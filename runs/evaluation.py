@@ -125,7 +125,7 @@ def evaluate_command(cfg: DictConfig) -> tuple[dict[str, float], Path]:
     check_extra_keys(cfg, EvaluateConfig)
     check(cfg, given=GIVEN)
     content, *others = load_all(cfg.checkpoint, cfg.network)
-    inference = Inference(cfg.tta, cfg.threshold, cfg.postprocess)
+    inference = Inference(cfg.tta, cfg.threshold, cfg.peak, cfg.postprocess)
     own = cfg.data is None
     node = content.config.data if own else cfg.data
     data = build(node, where="data")

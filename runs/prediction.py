@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 PREDICTION = "inference.prediction.Prediction"
 HANDED_ON = (*("pattern", "format", "reference", "probabilities", "overlays", "batch_size", "workers", "progress_bar"),)
 """Keys that the prediction takes as they are."""
-DECISIVE = ("network", "threshold", "image_size", "tta", "postprocess", "reader", "probabilities", "overlays")
+DECISIVE = ("network", "threshold", "peak", "image_size", "tta", "postprocess", "reader", "probabilities", "overlays")
 """Keys that decide what is written; a folder holds predictions of one kind."""
 
 
@@ -40,7 +40,7 @@ def predict_command(cfg: DictConfig) -> Any:
     check_extra_keys(cfg, PredictConfig)
     check(cfg)
     members = load_all(cfg.checkpoint, cfg.network)
-    inference = Inference(cfg.tta, cfg.threshold, cfg.postprocess)
+    inference = Inference(cfg.tta, cfg.threshold, cfg.peak, cfg.postprocess)
     ensemble = join(members, inference, cfg.image_size)
     place = place_of(cfg, members)
     log.info("networks: %d, classes: %d, views: %d", len(members), len(ensemble.classes) - 1, ensemble.num_views)

@@ -86,6 +86,8 @@ def test_different_heads_are_decoded_by_the_mean_threshold():
     members[0].head.peak = 0.9  # and 0.2 for the other: its threshold
     assert Ensemble(members).head.peak == pytest.approx(0.55)
     assert Ensemble(members, threshold=0.6).head.peak == pytest.approx(0.6)
+    chosen = Ensemble(members[1:2], peak=0.7).head  # a softmax is decoded as sigmoids are, once a rule is asked for
+    assert (chosen.threshold, chosen.peak) == (0.5, 0.7)
     assert Ensemble([softmax(0.6, 0.1, 0.2, 0.1)], threshold=0.15).head.predict(torch.zeros(1, 3, 2, 2)).shape == (
         1,
         2,
