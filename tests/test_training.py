@@ -37,6 +37,13 @@ def test_a_run_leaves_its_directory_complete(finished):
     assert {"dice", "dice_volume", "nsd"} <= set(results["figures"]["last"])
 
 
+def test_a_run_without_reports_has_its_page(slices_folder):
+    none = [f"report.{name}=null" for name in ("tables", "panels", "errors", "cases", "attention")]
+    cfg = small_run(slices_folder, "trainer.max_epochs=1", *none)
+    train(cfg)
+    assert write_run_page(cfg.paths.run).exists()
+
+
 def test_last_and_best_are_both_kept_and_measured(finished):
     run, results = finished
     assert {path.name for path in (run / "checkpoints" / "supervised").iterdir()} == {
