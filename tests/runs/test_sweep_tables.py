@@ -22,7 +22,7 @@ TABLES = {name: name for name in SWEEPS} | {"openkbp_hidden": "openkbp"}
 """Folders of results, and the sweep that fills them; another name where something is typed beside it."""
 BESIDE = {"openkbp_hidden": {"data.hide_classes_fraction=0.5"}}
 DEFAULTS = {"ssl=supervised", "loss=masked", "logger=csv", "trainer.progress_bar=false"}
-PINNED = ("demo_other_phantom", "networks_acdc_7", "acdc_two_sets_fold0")
+PINNED = ("demo_other_phantom", "networks_acdc_7", "networks_openkbp", "acdc_two_sets_fold0")
 """Tables with rows that were recorded under other defaults: what those were is typed in the sweep."""
 
 
