@@ -106,18 +106,3 @@ def notes_on(runs: Sequence[Run], groups: Sequence[Group]) -> list[str]:
         elif len(set(seeds)) < len(seeds):
             found.append(f"{group.label}: some of its runs have the same seed, so that its spread is too small")
     return found
-
-
-def write_page(comparison: Comparison, output: Path) -> Path:
-    """Write ``compare.html`` and return its path.
-
-    Raises:
-        InputError: If Plotly is not installed.
-    """
-    try:
-        from reports.comparison_page import write_comparison_page
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "plotly":
-            raise
-        raise InputError(f"{output}: its charts need plotly; pip install 'partialseg[compare]'") from error
-    return write_comparison_page(comparison, output)

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from partial_labels.errors import InputError
-from reports.comparison import compare, write_page
+from reports.comparison import compare
 from reports.comparison_charts import wrapped
+from reports.comparison_output import write_page
 from reports.comparison_page import without_nan
 from reports.panels import CAPTION, CELL, GAP, HEADER, MARGIN
 from reports.style import DPI
