@@ -136,7 +136,7 @@ def test_where_everything_is_known_a_teacher_has_nothing_to_say(slices_folder):
     manifest = slices_folder / "manifest.csv"
     keep = [line for line in manifest.read_text().splitlines() if "case4" not in line and "case5" not in line]
     manifest.write_text("\n".join(keep) + "\n")
-    cfg = small_run(slices_folder, "ssl=mean_teacher", "ssl.stages.0.streams=[labeled]")
+    cfg = small_run(slices_folder, "ssl=mean_teacher", "ssl.stages.0.streams=[labeled]", "ssl.stream=null")
     assert np.isfinite(train(cfg)["figures"]["last"]["dice_pessimistic"])
     assert {value for (value,) in columns(cfg.paths.run, "train/unsupervised")} == {0.0}
 
