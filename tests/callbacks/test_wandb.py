@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import wandb
+from omegaconf import OmegaConf
 from PIL import Image
 
 from callbacks.wandb_panels import WandbPanels, case_image, class_names
@@ -18,6 +19,7 @@ from callbacks.wandb_run import WandbRun
 from losses.masked import MaskedBCE
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
+from runs.loggers import name_runs
 from runs.training import train
 from tests.configs import small_run
 from tests.wandb_file import records
@@ -76,8 +78,7 @@ def test_a_run_says_what_it_is_and_ends_with_its_exit_code(two_stages):
     )
     assert run.run_id == config["logger"]["wandb"]["id"]
     assert [one.exit_code for one in only(found, "exit")] == [0]
-    saved = (run_dir / "config.yaml").read_text()
-    assert f"id: {run.run_id}" in saved
+    assert OmegaConf.load(run_dir / "config.yaml").logger.wandb.id == run.run_id
 
 
 def test_nothing_of_the_machine_is_sent(two_stages):
@@ -181,6 +182,15 @@ def test_two_runs_in_one_process_stay_apart_and_a_silent_one_sends_an_alert(slic
         assert [one.title for one in only(found, "alert")] == (["Collapse"] if name == "silent" else [])
         assert [one for one in only(found, "artifact") if one.type == "model"] == []  # nobody asked for them
     assert len(set(ids)) == 2 and os.environ.get("WANDB_MODE") is None
+
+
+@pytest.mark.parametrize("drawn", ["0e954006", "12345678", "0x00beef", "1e3"])
+def test_an_agents_id_is_kept_as_text_whatever_number_it_resembles(slices_folder, tmp_path, monkeypatch, drawn):
+    monkeypatch.setenv("WANDB_RUN_ID", drawn)
+    cfg = small_run(slices_folder, "logger=wandb", root=tmp_path)
+    name_runs(cfg)
+    OmegaConf.save(cfg, tmp_path / "config.yaml")
+    assert OmegaConf.load(tmp_path / "config.yaml").logger.wandb.id == drawn
 
 
 @pytest.mark.parametrize("build", [lambda: WandbRun(collapse_epochs=0), lambda: WandbPanels(count=0)])
