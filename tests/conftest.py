@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import jaxtyping
 import numpy as np
 import pytest
@@ -21,6 +23,9 @@ from partial_labels.case_store import CaseRow, CaseStore, CaseStoreWriter, Store
 from partial_labels.classes import ClassTable  # noqa: E402
 
 torch.set_num_threads(1)
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("search", deadline=None, print_blob=True)  # pytest --hypothesis-profile=search
+hypothesis.settings.load_profile("same")
 
 SIZE = 32
 CASES = 12
@@ -58,6 +63,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let foreign warnings pass."""
     for line in FOREIGN:
         config.addinivalue_line("filterwarnings", line)
+
+
+@pytest.fixture(autouse=True)
+def same_draws() -> None:
+    """Let no test's random numbers depend on the tests before it."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.fixture

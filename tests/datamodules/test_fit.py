@@ -69,7 +69,7 @@ def centre(mass):
     return np.array([(mass.sum(1) * rows).sum(), (mass.sum(0) * columns).sum()]) / mass.sum()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(SIDES, SIDES, st.tuples(SIDES, SIDES), st.sampled_from(["scale", "pad"]), st.floats(0, 1))
 def test_the_round_trip_moves_nothing_by_half_a_pixel(height, width, size, fit, at):
     """Image, label and probabilities of a box stay aligned, up to the rounding to pixels of the coarser grid."""
@@ -94,7 +94,7 @@ def test_the_round_trip_moves_nothing_by_half_a_pixel(height, width, size, fit, 
     assert np.abs(centre(back[1]) - centre(box)).max() <= tolerance
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(height=SIDES, width=SIDES, side=SIDES)
 def test_a_smooth_structure_comes_back_in_place(height, width, side):
     rows, columns = np.ogrid[:height, :width]
@@ -105,7 +105,7 @@ def test_a_smooth_structure_comes_back_in_place(height, width, side):
     assert np.abs(centre(back[1]) - centre(blob)).max() <= 0.5
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(SIDES, SIDES, st.tuples(SIDES, SIDES), st.tuples(*[st.floats(0.4, 2.5)] * 2), st.floats(0, 1))
 def test_resampling_to_a_spacing_and_back_moves_nothing_by_half_a_pixel(height, width, size, zoom, at):
     """A box that lies within the crop comes back in its place, up to half a pixel of the coarser grid."""

@@ -96,7 +96,7 @@ def test_nothing_to_learn_is_an_error():
         select(CASES, np.zeros((40, 8), dtype=np.uint8), TRAIN)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**31), st.floats(0, 0.99), st.lists(st.integers(0, 5), min_size=1, max_size=30))
 def test_hiding_takes_classes_from_whole_groups_and_leaves_one(seed, fraction, groups):
     cases, groups = table(groups), np.array(groups)

@@ -75,7 +75,7 @@ def test_blocks_change_nothing(monkeypatch, tmp_path):
     assert np.bincount(whole).max() == 4
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.floats(0.05, 0.95), st.integers(1, 9))
 def test_clusters_are_the_components_of_the_similar_pairs(seed, count, similarity, block):
     vectors = np.random.default_rng(seed).normal(size=(count, 3)).astype(np.float32)

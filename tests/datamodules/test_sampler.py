@@ -34,7 +34,7 @@ def streams(labeled=7, unlabeled=11, batch=4, weights=None):
     ]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.integers(0, 2**31), st.integers(1, 9), st.integers(1, 9), st.integers(0, 20), st.integers(0, 8), st.booleans()
 )
@@ -48,7 +48,7 @@ def test_a_draw_depends_on_seed_epoch_and_step_alone(seed, cases, steps, epoch, 
     assert used.draw(epoch, step) == fresh.draw(epoch, step)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**31), st.integers(1, 4), st.integers(1, 3), st.integers(0, 5))
 def test_the_ranks_share_the_global_batch(seed, world, per_rank, step):
     groups = streams(batch=world * per_rank)
@@ -60,7 +60,7 @@ def test_the_ranks_share_the_global_batch(seed, world, per_rank, step):
     assert all(sum(case < 100 for case in part.case_ids) == per_rank for part in parts)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**31), st.integers(1, 20), st.integers(1, 8), st.integers(1, 9))
 def test_every_case_comes_once_before_any_comes_twice(seed, cases, batch, steps):
     sampler = StreamSampler([Stream("labeled", np.arange(cases), batch)], steps, seed)

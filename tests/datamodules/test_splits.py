@@ -46,7 +46,7 @@ def ids(split):
     return [getattr(split, name).tolist() for name in PARTS]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 2**31),
     st.lists(st.integers(0, 15), min_size=8, max_size=40),

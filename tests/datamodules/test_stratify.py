@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from datamodules.stratify import split_units, stratify
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=40))
 def test_units_cut_neither_groups_nor_clusters_and_are_no_larger_than_that(pairs):
     group, cluster = np.array(pairs).T
@@ -18,7 +18,7 @@ def test_units_cut_neither_groups_nor_clusters_and_are_no_larger_than_that(pairs
     np.testing.assert_array_equal(unit[:, None] == unit, same)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 5), st.integers(0, 12), st.integers(1, 6))
 def test_a_class_with_enough_single_class_units_is_found_in_every_part(seed, parts, extra, classes):
     """Units that show one class each can always be dealt out so that no part goes without."""
@@ -33,7 +33,7 @@ def test_a_class_with_enough_single_class_units_is_found_in_every_part(seed, par
         assert (counts[part == p, :-1].sum(axis=0) > 0).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 0.5))
 def test_no_class_is_missing_that_one_move_could_bring(seed, val_share):
     rng = np.random.default_rng(seed)

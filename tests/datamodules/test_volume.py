@@ -50,7 +50,7 @@ def test_a_mirror_along_the_axis_exchanges_left_and_right(tmp_path):
     assert volume.image.sum() == right.sum()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from(ORIENTATIONS),
     st.tuples(*[st.integers(1, 5)] * 3),

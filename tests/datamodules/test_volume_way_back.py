@@ -32,7 +32,7 @@ def centre(mask):
     return np.argwhere(mask).mean(axis=0)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.filter_too_much])
 @given(
     st.sampled_from(ORIENTATIONS),
     st.tuples(*[st.floats(0.5, 3)] * 3),

@@ -10,7 +10,7 @@ from partial_labels.batch import HUMAN, IGNORE, TEACHER, UNKNOWN, UNSURE, one_ho
 
 
 def random_batches(test):
-    return settings(max_examples=25, deadline=None)(given(seed=st.integers(0, 10_000))(test))
+    return settings(max_examples=25)(given(seed=st.integers(0, 10_000))(test))
 
 
 def naive_target(batch):

@@ -11,7 +11,7 @@ from partial_labels.batch import HUMAN, UNKNOWN, UNSURE
 
 
 def random_batches(test):
-    return settings(max_examples=25, deadline=None)(given(seed=st.integers(0, 10_000))(test))
+    return settings(max_examples=25)(given(seed=st.integers(0, 10_000))(test))
 
 
 def drawn_pixels(batch):

@@ -100,7 +100,7 @@ def part(batch, rows):
     return ValidationBatch(*pieces, batch.volume[rows])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 7))
 def test_equals_a_slow_oracle(seed, n):
     prediction, batch = random_case(seed, n)

@@ -127,7 +127,7 @@ masks = st.integers(0, 2**32 - 1).map(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pair=masks, spacing=st.sampled_from([(1.0, 1.0), (0.7, 2.5)]), tolerance=st.sampled_from([0.0, 1.0, 2.3]))
 def test_equals_brute_force(pair, spacing, tolerance):
     drawn, found = pair
