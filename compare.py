@@ -41,9 +41,9 @@ def main(typed: Sequence[str]) -> int:
             find_runs(Path(directory))  # before the libraries load: a wrong name is answered at once
         from rich.console import Console
 
-        from reports.comparison import compare
-        from reports.comparison_output import write_page
-        from reports.comparison_tables import print_comparison
+        from reports.comparison.comparison import compare
+        from reports.comparison.output import write_page
+        from reports.comparison.tables import print_comparison
 
         comparison = compare(asked.directories, asked.group_by, asked.baseline, asked.figure)
         print_comparison(comparison, Console())

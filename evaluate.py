@@ -17,7 +17,7 @@ def main(cfg: DictConfig) -> None:
     from runs.found import find_checkpoints
 
     find_checkpoints(cfg.checkpoint)  # before the libraries load: a wrong name is answered at once
-    from reports.evaluation_page import write_evaluation_page
+    from reports.evaluation.page import write_evaluation_page
     from runs.evaluation import evaluate_command
 
     figures, output = evaluate_command(cfg)

@@ -14,7 +14,7 @@ from partial_labels.pseudo_store import find_rounds
 from reports import document
 from reports.curves import draw_curves
 from reports.document import Section
-from reports.evaluation_page import write_evaluation_page
+from reports.evaluation.page import write_evaluation_page
 from reports.page import write_report
 from reports.tables import cell_text, read_class_table
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from reports.comparison_keys import Group
-from reports.comparison_runs import Run
+from reports.comparison.keys import Group
+from reports.comparison.runs import Run
 from reports.panels import CAPTION, CELL, GAP, HEADER, MARGIN
 from reports.style import DPI
 

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from reports.comparison_jobs import find_sweeps, missing_jobs, notes_on_sweep
-from reports.comparison_runs import read_runs
+from reports.comparison.jobs import find_sweeps, missing_jobs, notes_on_sweep
+from reports.comparison.runs import read_runs
 from tests.finished_runs import write_run
 
 

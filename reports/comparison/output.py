@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from partial_labels.errors import InputError
-from reports.comparison import Comparison
+from reports.comparison.comparison import Comparison
 
 
 def write_page(comparison: Comparison, output: Path) -> Path:
@@ -15,7 +15,7 @@ def write_page(comparison: Comparison, output: Path) -> Path:
         InputError: If Plotly is not installed.
     """
     try:
-        from reports.comparison_page import write_comparison_page
+        from reports.comparison.page import write_comparison_page
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "plotly":
             raise

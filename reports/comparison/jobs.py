@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reports.comparison_files import read_table
-from reports.comparison_runs import Run
+from reports.comparison.files import read_table
+from reports.comparison.runs import Run
 from reports.run_directories import find_runs
 
 RECORD, JOBS = "multirun.yaml", "jobs.csv"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from metrics.partial_dice import ClassRow
 from partial_labels.errors import InputError
-from reports.comparison_files import REMEDY
-from reports.comparison_keys import Group
-from reports.comparison_runs import Run
+from reports.comparison.files import REMEDY
+from reports.comparison.keys import Group
+from reports.comparison.runs import Run
 from reports.tables import read_class_table
 
 SILENT, UNCOUNTED = "silent", "-"

@@ -7,10 +7,10 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from partial_labels.errors import InputError
-from reports.comparison import compare
-from reports.comparison_classes import class_tables
-from reports.comparison_runs import read_runs
-from reports.comparison_tables import (
+from reports.comparison.classes import class_tables
+from reports.comparison.comparison import compare
+from reports.comparison.runs import read_runs
+from reports.comparison.tables import (
     cost_rows,
     figure_rows,
     images_of,

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from partial_labels.errors import InputError
-from reports.comparison_runs import Run
+from reports.comparison.runs import Run
 
 ASIDE = (
     *("seed", "data.seed", "paths", "resume", "resume_overrides", "logger", "report", "debug", "data.cache"),

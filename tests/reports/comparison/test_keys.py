@@ -1,8 +1,8 @@
 import pytest
 
 from partial_labels.errors import InputError
-from reports.comparison_keys import differing_keys, flatten, group_runs, label_of, telling_keys
-from reports.comparison_runs import read_runs
+from reports.comparison.keys import differing_keys, flatten, group_runs, label_of, telling_keys
+from reports.comparison.runs import read_runs
 from tests.finished_runs import write_run
 
 

@@ -14,9 +14,9 @@ from scipy.special import stdtrit
 
 from metrics.means import Floats, Ints
 from metrics.paired import CellSums, Difference, paired_gain
-from reports.comparison_files import read_table
-from reports.comparison_keys import Group
-from reports.comparison_runs import Run, evaluated
+from reports.comparison.files import read_table
+from reports.comparison.keys import Group
+from reports.comparison.runs import Run, evaluated
 from reports.curves import Curve
 
 PAIRED = {"dice": "cases.csv", "dice_volume": "volumes.csv"}

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from reports.comparison import Comparison
-from reports.comparison_keys import ABSENT, Group, differing_keys
-from reports.comparison_runs import Run, evaluated
-from reports.comparison_statistics import Gain, Mean, figure_of
+from reports.comparison.comparison import Comparison
+from reports.comparison.keys import ABSENT, Group, differing_keys
+from reports.comparison.runs import Run, evaluated
+from reports.comparison.statistics import Gain, Mean, figure_of
 from reports.results_table import FIGURES, spread
 
 Rows = list[list[str]]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from partial_labels.errors import InputError
-from reports.comparison_files import REMEDY, check_numbers, read_config, read_json, read_table
+from reports.comparison.files import REMEDY, check_numbers, read_config, read_json, read_table
 from reports.curves import Curve, read_curves
 from reports.run_directories import find_runs
 

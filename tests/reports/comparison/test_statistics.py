@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from metrics.paired import Difference
-from reports.comparison_keys import group_runs
-from reports.comparison_runs import read_runs
-from reports.comparison_statistics import Mean, gains_over, mean_curve, read_cells, seed_interval, verdict
+from reports.comparison.keys import group_runs
+from reports.comparison.runs import read_runs
+from reports.comparison.statistics import Mean, gains_over, mean_curve, read_cells, seed_interval, verdict
 from tests.finished_runs import PATIENTS, write_run
 
 

@@ -12,7 +12,7 @@ from metrics.partial_dice import ClassRow
 from metrics.reliability import calibration_error
 from partial_labels.classes import Color
 from reports.document import Markup, table
-from reports.evaluation import Evaluation
+from reports.evaluation.evaluation import Evaluation
 from reports.tables import cell_text
 from reports.wording import plain
 

@@ -11,10 +11,10 @@ from typing import Any, TypeAlias
 
 import plotly.graph_objects as go
 
-from reports.comparison_classes import ClassTable
-from reports.comparison_keys import Group
-from reports.comparison_runs import Run, evaluated
-from reports.comparison_statistics import Gain, common_curves, mean_curve
+from reports.comparison.classes import ClassTable
+from reports.comparison.keys import Group
+from reports.comparison.runs import Run, evaluated
+from reports.comparison.statistics import Gain, common_curves, mean_curve
 from reports.wording import plain
 
 Figure: TypeAlias = dict[str, Any]

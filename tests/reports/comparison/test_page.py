@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from partial_labels.errors import InputError
-from reports.comparison import compare
-from reports.comparison_charts import wrapped
-from reports.comparison_output import write_page
-from reports.comparison_page import without_nan
+from reports.comparison.charts import wrapped
+from reports.comparison.comparison import compare
+from reports.comparison.output import write_page
+from reports.comparison.page import without_nan
 from reports.panels import CAPTION, CELL, GAP, HEADER, MARGIN
 from reports.style import DPI
 from tests.finished_runs import write_run
@@ -135,7 +135,7 @@ def test_without_plotly_one_line_says_what_to_install(sweep, monkeypatch):
     for name in [
         name
         for name in sys.modules
-        if name.startswith(("plotly", "reports.comparison_page", "reports.comparison_charts"))
+        if name.startswith(("plotly", "reports.comparison.page", "reports.comparison.charts"))
     ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "plotly", None)

@@ -11,13 +11,13 @@ from partial_labels.classes import ClassTable
 from reports import document
 from reports.case_gallery import ShownCase
 from reports.document import Section
-from reports.evaluation import Evaluation
-from reports.evaluation_findings import findings, sureness
-from reports.evaluation_gain import gain_section, name_of
-from reports.evaluation_style import SCRIPT, STYLE
-from reports.evaluation_tables import class_name, class_table, confusion_table, sides_table, tolerance
+from reports.evaluation.evaluation import Evaluation
+from reports.evaluation.findings import findings, sureness
+from reports.evaluation.gain import gain_section, name_of
+from reports.evaluation.reliability_diagram import reliability_diagram
+from reports.evaluation.style import SCRIPT, STYLE
+from reports.evaluation.tables import class_name, class_table, confusion_table, sides_table, tolerance
 from reports.page import MEANINGS
-from reports.reliability_diagram import reliability_diagram
 from reports.wording import listed, plain
 
 CLASSES = (

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from partial_labels.errors import InputError
-from reports.comparison_jobs import Job, find_sweeps, missing_jobs, notes_on_sweep
-from reports.comparison_keys import Group, group_runs
-from reports.comparison_runs import Run, read_runs
-from reports.comparison_statistics import PAIRED, Gain, gains_over
+from reports.comparison.jobs import Job, find_sweeps, missing_jobs, notes_on_sweep
+from reports.comparison.keys import Group, group_runs
+from reports.comparison.runs import Run, read_runs
+from reports.comparison.statistics import PAIRED, Gain, gains_over
 
 
 @dataclass(frozen=True)

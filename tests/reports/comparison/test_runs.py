@@ -5,7 +5,7 @@ import os
 import pytest
 
 from partial_labels.errors import InputError
-from reports.comparison_runs import read_run, read_runs
+from reports.comparison.runs import read_run, read_runs
 from reports.run_directories import find_runs
 from tests.finished_runs import EPOCHS, write_run
 

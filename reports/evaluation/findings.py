@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from metrics.reliability import Bin
-from reports.evaluation import Evaluation
-from reports.evaluation_tables import exchanged
+from reports.evaluation.evaluation import Evaluation
+from reports.evaluation.tables import exchanged
 from reports.wording import listed, plain
 
 MUCH_EXCHANGED = 0.02

@@ -10,8 +10,8 @@ from metrics.means import mean_over_cases
 from metrics.paired import Difference, paired_difference
 from reports import document
 from reports.document import Markup, Section
-from reports.evaluation import Evaluation, paired_cells
-from reports.evaluation_tables import class_name
+from reports.evaluation.evaluation import Evaluation, paired_cells
+from reports.evaluation.tables import class_name
 from reports.tables import cell_text
 
 FIGURES = {"dice": "Dice by volume", "dice_truth": "Dice by volume, truth"}

@@ -11,15 +11,14 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
-from reports import comparison_charts as charts
-from reports import comparison_tables as tables
 from reports import document
-from reports.comparison import Comparison
-from reports.comparison_charts import CURVES, Figure
-from reports.comparison_classes import class_tables
-from reports.comparison_keys import ABSENT
-from reports.comparison_panels import panel_sheet
-from reports.comparison_script import SCRIPT, STYLE
+from reports.comparison import charts, tables
+from reports.comparison.charts import CURVES, Figure
+from reports.comparison.classes import class_tables
+from reports.comparison.comparison import Comparison
+from reports.comparison.keys import ABSENT
+from reports.comparison.panels import panel_sheet
+from reports.comparison.script import SCRIPT, STYLE
 from reports.document import Section
 
 CHECKPOINTS = {

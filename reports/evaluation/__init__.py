@@ -1,0 +1,1 @@
+"""What one network gets right and wrong, slice by slice."""
