@@ -22,6 +22,10 @@ class Cost(Callback):
         self.started = self.seconds = 0.0
         self.images = 0
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin to count where a resumed run goes on in the middle of an epoch, whose start it does not see."""
+        self.on_train_epoch_start(trainer, pl_module)
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin to count."""
         self.started, self.images = time.perf_counter(), 0

@@ -94,7 +94,16 @@ class SkippedSteps(Callback):
 
     def __init__(self) -> None:
         self.made, self.begun = 0, 0
+        self.resumed = False
         self.handles: list[RemovableHandle] = []
+
+    def state_dict(self) -> dict[str, int]:
+        """Return what a run that goes on in the middle of an epoch has already counted of it."""
+        return {"made": self.made, "begun": self.begun}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on counting."""
+        self.made, self.begun, self.resumed = state_dict["made"], state_dict["begun"], True
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Listen to the optimizer."""
@@ -104,7 +113,9 @@ class SkippedSteps(Callback):
 
         if getattr(trainer.precision_plugin, "scaler", None) is not None:
             self.handles = [optimizer.register_step_post_hook(after_step) for optimizer in trainer.optimizers]
-        self.made, self.begun = 0, trainer.global_step
+        if not self.resumed:
+            self.made, self.begun = 0, trainer.global_step
+        self.resumed = False
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the steps that Lightning counted and the optimizer did not make."""

@@ -150,6 +150,8 @@ class SegmentationModule(pl.LightningModule, ABC):
             group["lr"] *= group.get("lr_scale", 1.0)
         self.total_steps = int(self.trainer.estimated_stepping_batches)
         schedule = self.schedule.build(optimizer, self.total_steps, self.monitor)
+        if schedule["interval"] == "epoch":  # it listens to a validation, and not every epoch has one
+            schedule["frequency"] = self.trainer.check_val_every_n_epoch
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_train_epoch_end(self) -> None:

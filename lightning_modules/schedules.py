@@ -99,11 +99,11 @@ class CosineSchedule(StepSchedule):
 
 
 class PlateauSchedule(Schedule):
-    """Multiplies the learning rate by ``factor`` when the monitored Dice has not risen for ``patience_epochs``.
+    """Multiplies the learning rate by ``factor`` when the monitored Dice has not risen in ``patience_epochs``.
 
     Args:
         factor: In (0, 1).
-        patience_epochs: Validation epochs to wait.
+        patience_epochs: Epochs with a validation to wait.
     """
 
     def __init__(self, factor: float = 0.1, patience_epochs: int = 10) -> None:
@@ -112,6 +112,6 @@ class PlateauSchedule(Schedule):
         self.factor, self.patience_epochs = factor, patience_epochs
 
     def build(self, optimizer: Optimizer, total_steps: int, monitor: str) -> dict[str, Any]:
-        """Return a ``ReduceLROnPlateau`` that steps with the epochs."""
+        """Return a ``ReduceLROnPlateau`` that steps after each validation."""
         scheduler = ReduceLROnPlateau(optimizer, mode="max", factor=self.factor, patience=self.patience_epochs)
         return {"scheduler": scheduler, "interval": "epoch", "monitor": monitor}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from runs.ensembles import Inference, load_all, load_for
 from runs.evaluation_record import FILE, check_comparable, evaluation_record, finished_evaluation
 from runs.found import find_checkpoints
 from runs.instantiate import build, check, check_extra_keys
-from runs.loading import check_channels, run_directory_of, write_json
+from runs.loading import Loaded, check_channels, run_directory_of, write_json
 from runs.stages import GIVEN
 from runs.trainer import make_trainer
 
@@ -136,8 +138,7 @@ def evaluate_command(cfg: DictConfig) -> tuple[dict[str, float], Path]:
         report_size(content.config, data.opened.header.size)
     elif split.exists():
         data.setup(split_file=split)
-    name = f"{content.checkpoint.stem}_{data.opened.path.name}_{cfg.part}{inference.suffix(len(others))}"
-    output = Path(cfg.output) if cfg.output else run / "evaluation" / name
+    output = Path(cfg.output) if cfg.output else run / "evaluation" / folder_name(cfg, [content, *others], data)
     common = {
         "part": cfg.part,
         "native": cfg.native,
@@ -149,12 +150,36 @@ def evaluate_command(cfg: DictConfig) -> tuple[dict[str, float], Path]:
     baseline = None
     if cfg.baseline is not None:
         baseline = finished_evaluation(cfg.baseline)
+        if baseline is not None and baseline.resolve() == output.resolve():
+            raise InputError(f"baseline={cfg.baseline}: this evaluation would be written there; give output=FOLDER")
         if baseline is None:
             baseline = output / "baseline"
             evaluate(cfg.baseline, data, without_printing(cfg.report), baseline, **common)
     checkpoints = [str(one.checkpoint) for one in (content, *others)]
     figures = evaluate(checkpoints, data, cfg.report, output, **common, baseline=baseline)
     return figures, output
+
+
+def folder_name(cfg: DictConfig, loaded: list[Loaded], data: Any) -> str:
+    """Name the folder of an evaluation, so that no other one of the same run has it.
+
+    What words say badly, such as which views or which other networks, is told apart by six digits of a hash.
+    """
+    first, *others = (one.checkpoint for one in loaded)
+    inference = Inference(cfg.tta, cfg.threshold, cfg.peak, cfg.postprocess)
+    stage = first.parent.name if first.resolve().parent.parent.name == "checkpoints" else ""
+    words = [stage, first.stem, data.opened.path.name, cfg.part, cfg.network, "source_grid" if cfg.native else ""]
+    name = "_".join(word for word in words if word) + inference.suffix(len(others))
+    views, cleaning = inference.views() is not None, inference.cleaning() is not None
+    details = [
+        [str(one.resolve()) for one in others],
+        OmegaConf.to_container(cfg.tta) if views else None,
+        OmegaConf.to_container(cfg.postprocess) if cleaning else None,
+        cfg.nsd_tolerance_mm,
+    ]
+    if details == [[], None, None, EvaluateConfig.nsd_tolerance_mm]:
+        return name
+    return f"{name}_{hashlib.sha256(json.dumps(details).encode()).hexdigest()[:6]}"
 
 
 def without_printing(report: DictConfig) -> DictConfig:

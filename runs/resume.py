@@ -116,7 +116,7 @@ def changed_keys(cfg: DictConfig, saved: DictConfig, overrides: Sequence[str]) -
     for override in overrides:
         name = override.lstrip("+~").partition("=")[0].partition("@")[0]
         key = name.replace("/", ".")
-        if key in OWN or plain(cfg, key) == plain(saved, key) is not None:
+        if key in OWN or (holds(saved, key) and plain(cfg, key) == plain(saved, key)):
             continue
         if key not in cfg.resume_overrides:
             known = plain(saved, key)
@@ -127,6 +127,13 @@ def changed_keys(cfg: DictConfig, saved: DictConfig, overrides: Sequence[str]) -
             )
         found.append(key)
     return found
+
+
+def holds(cfg: DictConfig, key: str) -> bool:
+    """Tell whether a configuration has the key, be it null."""
+    node, _, last = key.rpartition(".")
+    parent = OmegaConf.select(cfg, node) if node else cfg
+    return OmegaConf.is_dict(parent) and last in parent
 
 
 def plain(cfg: DictConfig, key: str) -> Any:

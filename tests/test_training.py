@@ -11,7 +11,9 @@ import torch
 import runs
 from partial_labels.errors import InputError
 from reports.run_page import write_run_page
-from runs.evaluation import evaluate_command
+from runs.ensembles import load_all
+from runs.evaluation import evaluate_command, folder_name
+from runs.instantiate import build
 from runs.training import train
 from tests.configs import composed, small_run
 
@@ -121,6 +123,52 @@ def test_every_loss_trains(slices_folder, loss):
 def test_every_choice_trains(slices_folder, override):
     results = train(small_run(slices_folder, "trainer.max_epochs=1", override))
     assert results["steps"] == 2
+
+
+def test_a_plateau_is_looked_for_where_there_was_a_validation(slices_folder):
+    patience = ("scheduler=plateau", "scheduler.patience_epochs=0", "scheduler.factor=0.5")
+    frozen = ("optimizer.lr=1e-5", "trainer.validate_every_n_epochs=2", "trainer.max_epochs=6")
+    cfg = small_run(slices_folder, *patience, *frozen)
+    train(cfg)
+    with (Path(cfg.paths.run) / "metrics.csv").open() as file:
+        rates = [float(value) for row in csv.DictReader(file) if (value := row.get("lr-SGD"))]
+    assert rates == pytest.approx([1e-5] * 4 + [0.5e-5] * 2)  # none beats the first
+
+
+def test_evaluations_that_differ_do_not_overwrite_each_other(finished, slices_folder):
+    run, _ = finished
+    data = build(runs.load(run).config.data, "data")
+    variants = [
+        [],
+        ["native=true"],
+        ["network=student"],
+        ["part=train"],
+        ["threshold=0.3"],
+        ["peak=0.9"],
+        ["tta=small"],
+        ["postprocess.largest=[liver]"],
+        ["postprocess.largest=[kidney_left]"],
+        ["nsd_tolerance_mm=3"],
+    ]
+    names = []
+    for variant in variants:
+        cfg = composed(slices_folder.parent, f"checkpoint={run}", *variant, config="evaluate")
+        names.append(folder_name(cfg, load_all(cfg.checkpoint, cfg.network), data))
+    for others in ([run, run], [run, run, run], [run, run / "checkpoints" / "supervised" / "best.ckpt"]):
+        loaded = [runs.load(one) for one in others]
+        names.append(folder_name(composed(slices_folder.parent, f"checkpoint={run}", config="evaluate"), loaded, data))
+    assert len(set(names)) == len(variants) + 3
+    assert names[0].startswith("supervised_last_") and names[0].endswith("_val")
+
+
+def test_an_evaluation_is_not_its_own_baseline(finished, slices_folder):
+    run, _ = finished
+    _, output = evaluate_command(composed(slices_folder.parent, f"checkpoint={run}", config="evaluate"))
+    before = (output / "figures.json").read_text()
+    cfg = composed(slices_folder.parent, f"checkpoint={run}", f"baseline={output}", config="evaluate")
+    with pytest.raises(InputError, match="this evaluation would be written there; give output=FOLDER"):
+        evaluate_command(cfg)
+    assert (output / "figures.json").read_text() == before
 
 
 def test_the_same_seed_gives_the_same_weights(slices_folder, tmp_path):

@@ -140,3 +140,49 @@ def test_steps_that_the_scaler_skips_are_counted(tmp_path, scaled, monkeypatch):
     )
     trainer.fit(Slope(), DataLoader(batches(), batch_size=None))
     assert trainer.callback_metrics.get("train/skipped_steps") == (2.0 if scaled else None)
+
+
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch ended")
+@pytest.mark.parametrize(("hook", "left"), [("on_train_batch_end", [2.0, 1.0]), ("on_train_epoch_end", [1.0])])
+def test_skipped_steps_are_counted_across_a_resume(tmp_path, hook, left, monkeypatch):
+    def spoil(self):
+        if self.trainer.global_step in (1, 5, 9):
+            self.weight.grad.fill_(float("inf"))
+
+    def save(trainer, *_):
+        if trainer.global_step in (3, 8):
+            trainer.save_checkpoint(tmp_path / f"{trainer.global_step}.ckpt")
+
+    monkeypatch.setattr(Slope, "on_after_backward", spoil)
+    counts = []
+    stop = pl.Callback()
+    setattr(stop, hook, save)
+    for further, checkpoint in (([stop], None), ([], tmp_path / f"{3 if left[1:] else 8}.ckpt")):
+        trainer = pl.Trainer(
+            max_epochs=2,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[SkippedSteps(), Epochs(), *further],
+            plugins=[MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=4.0))],
+            default_root_dir=tmp_path,
+        )
+        trainer.fit(Slope(), DataLoader(batches(), batch_size=None), ckpt_path=checkpoint, weights_only=True)
+        counts.append(trainer.callbacks[1].skipped)
+    assert counts == [[2.0, 1.0], left]
+
+
+class Epochs(pl.Callback):
+    """Keeps what was logged in each epoch."""
+
+    def __init__(self):
+        self.skipped = []
+
+    def on_train_end(self, trainer, pl_module):
+        self.on_train_epoch_start(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if "train/skipped_steps" in trainer.callback_metrics:
+            self.skipped.append(float(trainer.callback_metrics["train/skipped_steps"]))

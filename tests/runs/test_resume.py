@@ -182,7 +182,8 @@ def test_a_changed_key_is_refused_unless_it_is_named(
     asked = small_run(
         shared_slices, "optimizer.lr=0.5", f"resume={killed.paths.run}", "resume_overrides=[optimizer.lr]"
     )
-    monkeypatch.setattr("runs.resume.typed", lambda: ["optimizer.lr=0.5", "seed=0"])
+    same = ["seed=0", "init.checkpoint=null", "data.folds=null"]
+    monkeypatch.setattr("runs.resume.typed", lambda: ["optimizer.lr=0.5", *same])
     merged = original(asked)
     assert merged.optimizer.lr == 0.5 and merged.model == killed.model and merged.data == killed.data
     assert train(merged)["steps"] == 9
