@@ -24,7 +24,7 @@ from datamodules.dataset import Drawn, EvaluationDataset, ResidentCases, Trainin
 from datamodules.fit import Fit, Pair, Placement, StoredGrid, to_native
 from datamodules.labeled_subset import ShownLabels, hide_classes, select_labeled, show, show_as_sets
 from datamodules.pools import TrainingPools
-from datamodules.presence import presence_shares, present_cells
+from datamodules.presence import present_cells
 from datamodules.sampler import Stream, StreamSampler, rare_class_weights
 from datamodules.sources.base import Source
 from datamodules.splits import PARTS, Split, make_split
@@ -240,10 +240,6 @@ class PartialLabelDataModule(pl.LightningDataModule):
                 f"{self.opened.header.name}: {which}every training image is constant; check the source's files"
             )
         return self.statistics
-
-    def presence(self) -> Tensor:
-        """Return (C,) the share of the labeled cases that show each class, as :func:`presence_shares` has it."""
-        return torch.from_numpy(presence_shares(self.opened, self.shown.status, self.labeled))
 
     def part(self, name: str) -> Ids:
         """Return the cases of ``train``, ``val``, ``test``, or of ``all``, which needs no split."""

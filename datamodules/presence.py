@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from partial_labels.batch import HUMAN
 from partial_labels.case_store import CaseStore
 
 
@@ -27,20 +26,3 @@ def present_cells(store: CaseStore, ids: NDArray[np.int64] | None = None, *, tru
     for row, case in zip(present, rows, strict=True):
         row[:] = np.bincount(labels[case].reshape(-1), minlength=256)[:num_classes] > 0
     return present
-
-
-def presence_shares(store: CaseStore, status: NDArray[np.uint8], ids: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the share of cases that show each class, of those in which a human examined it.
-
-    Args:
-        store: The case store.
-        status: (N, C) status as shown in training.
-        ids: (M,) the cases to count.
-
-    Returns:
-        (C,) in [0, 1]; 0 where nobody examined the class.
-    """
-    examined = status[ids] == HUMAN
-    shown = present_cells(store, ids) & examined
-    shares: NDArray[np.float64] = shown.sum(axis=0) / np.maximum(examined.sum(axis=0), 1)
-    return shares

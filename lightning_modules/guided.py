@@ -43,10 +43,6 @@ class GuidedModule(SegmentationModule, ABC):
         self.largest_weight, self.rampup_fraction = unsupervised_weight, rampup_fraction
         self.teacher = Teacher(self.student)
 
-    def on_fit_start(self) -> None:
-        """Tell the consistency of the data."""
-        self.consistency.begin(self.data.presence)
-
     @final
     def unsupervised_loss(self, batch: PartialLabelBatch, logits: Outputs) -> Float[Tensor, ""]:
         """Return the distance of the two networks over the rows that can hold anything unknown."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Literal, final
+from collections.abc import Sequence
+from typing import final
 
 import torch
 from jaxtyping import Bool, Float, UInt8
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from losses.base import quotient, weighted_mean
 from losses.evidence import Evidence, rows, unknown_evidence_of
-from losses.presence_match import PresenceMatch
 from losses.ranks import largest, summed
 from losses.weighted_sum import WeightedSum
 from partial_labels.batch import TEACHER, UNKNOWN, PartialLabelBatch, derive_background
@@ -29,13 +28,6 @@ class Consistency(nn.Module, ABC):
     are facts, and what the teacher thinks of them is nobody's business. That holds for unlabeled images, all of whose
     cells are ``UNKNOWN``, and for the unexamined classes of labeled ones. Where all is known the loss is 0.
     """
-
-    def begin(self, presence: Callable[[], Float[Tensor, " C"]]) -> None:
-        """Hear of the data before the first step of a fit; most have no use for it.
-
-        Args:
-            presence: Returns the share of the labeled images that show each class, of those in which it was examined.
-        """
 
     @abstractmethod
     def forward(
@@ -146,27 +138,15 @@ class ConfidentLabels(Consistency):
     Args:
         loss: The supervised loss.
         threshold: Least probability to accept, in (0, 1].
-        absences: Whether a class that the teacher is sure of at no pixel of an image is absent there. ``False`` leaves
-            the cell unknown. ``matched`` believes it as far as the teacher finds the class as often as people do, so
-            that one it has not learnt yet is not silenced for good (:class:`losses.presence_match.PresenceMatch`).
-
-    Raises:
-        ValueError: If the threshold is out of range, or ``absences`` is none of the three.
+        absences: Whether a class that the teacher is sure of at no pixel of an image is absent there. Without it the
+            cell stays unknown, and a class that the teacher has not learnt yet is not silenced for good.
     """
 
-    def __init__(self, loss: WeightedSum, threshold: float = 0.95, absences: bool | Literal["matched"] = True) -> None:
+    def __init__(self, loss: WeightedSum, threshold: float = 0.95, absences: bool = True) -> None:
         super().__init__()
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold={threshold}: must lie in (0, 1]")
-        if absences not in (True, False, "matched"):
-            raise ValueError(f"absences={absences}: choose true, false or matched")
         self.loss, self.threshold, self.absences = loss, threshold, absences
-        self.match = PresenceMatch() if absences == "matched" else None
-
-    def begin(self, presence: Callable[[], Float[Tensor, " C"]]) -> None:
-        """Learn how often people find each class, where that is asked for."""
-        if self.match is not None:
-            self.match.begin(presence())
 
     def forward(
         self, outputs: Outputs, teacher: Float[Tensor, "B C H W"], batch: PartialLabelBatch, head: Head
@@ -174,11 +154,7 @@ class ConfidentLabels(Consistency):
         """Return the sum of the loss's weighted terms over the cells that the teacher filled."""
         label, status = confident_labels(teacher, batch.label, batch.status, self.threshold)
         believed = (status == TEACHER) & (batch.status == UNKNOWN)
-        if self.match is not None:
-            shown = classes_in(label, believed.shape[1])
-            self.match.update(shown, believed)
-            believed &= shown | self.match.believed(*shown.shape)
-        elif not self.absences:
+        if not self.absences:
             believed &= classes_in(label, believed.shape[1])
         filled = torch.where(believed, TEACHER, UNKNOWN).to(status.dtype)
         completed = batch._replace(label=label, status=derive_background(filled), weight=torch.ones_like(batch.weight))

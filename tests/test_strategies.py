@@ -13,7 +13,6 @@ from partial_labels.batch import HUMAN, TEACHER, UNKNOWN, UNSURE
 from partial_labels.errors import InputError
 from partial_labels.pseudo_store import PseudoRound
 from reports.run_page import write_run_page
-from runs.instantiate import build
 from runs.stage_plan import epochs_of
 from runs.training import train
 from tests.configs import small_run
@@ -48,17 +47,6 @@ def test_every_strategy_trains_with_every_kind_of_loss(slices_folder, ssl, loss)
 def test_every_consistency_trains(slices_folder, consistency, option):
     results = train(small_run(slices_folder, "ssl=mean_teacher", f"consistency={consistency}", option))
     assert np.isfinite(results["figures"]["last"]["dice"])
-
-
-def test_absences_are_matched_to_what_the_labeled_cases_show(slices_folder):
-    cfg = small_run(slices_folder, "ssl=mean_teacher", "consistency=labels", "consistency.absences=matched")
-    train(cfg)
-    state = torch.load(Path(cfg.paths.run) / "checkpoints" / "mean_teacher" / "last.ckpt")["state_dict"]
-    data = build(cfg.data, "data")
-    data.setup()
-    assert 0 < data.presence()[1] < 1
-    torch.testing.assert_close(state["consistency.match.labeled"][:4], data.presence().float())
-    assert not state["consistency.match.labeled"][4:].any()
 
 
 def test_stages_share_one_axis_and_leave_their_marks(slices_folder):

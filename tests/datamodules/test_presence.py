@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from datamodules.presence import presence_shares, present_cells
-from partial_labels.batch import HUMAN, IGNORE, UNKNOWN
+from datamodules.presence import present_cells
+from partial_labels.batch import IGNORE
 from partial_labels.case_store import CaseRow, CaseStore, CaseStoreWriter, StoreHeader
 from partial_labels.classes import ClassTable
 
@@ -33,16 +32,3 @@ def test_the_truth_counts_where_it_is_asked_for_and_kept(tmp_path):
         store = CaseStore.open(tmp_path / str(kept is None))
         assert present_cells(store).tolist() == [[True, False, False]]
         assert present_cells(store, truth=True).tolist() == [[True, False, kept is not None]]
-
-
-def test_shares_count_only_what_people_examined(small_store):
-    status, ids = np.array(small_store.status), np.array([0, 4, 5, 6, 7, 11])
-    expected = []
-    for class_id in range(len(small_store.classes)):
-        looked = [i for i in ids if status[i, class_id] == HUMAN]
-        seen = [i for i in looked if (np.asarray(small_store.labels[i]) == class_id).any()]
-        expected.append(len(seen) / len(looked) if looked else 0)
-    assert 0 < expected[1] < 1
-    assert presence_shares(small_store, status, ids).tolist() == pytest.approx(expected)
-    status[:, 2] = UNKNOWN
-    assert presence_shares(small_store, status, ids)[2] == 0

@@ -31,8 +31,6 @@ def terms(head, losses):
     supervised = WeightedSum(losses, dict.fromkeys(losses, 1.0))
     consistencies = {"mse": MSEConsistency(), "kl": KLConsistency(), "dice": DiceConsistency(smooth=1e-3)}
     consistencies["labels"] = ConfidentLabels(supervised, threshold=0.3)
-    consistencies["matched"] = ConfidentLabels(supervised, threshold=0.3, absences="matched")
-    consistencies["matched"].begin(lambda: torch.zeros(CLASSES))  # every absence is believed: nothing is drawn
     return head, {**losses, **{f"consistency_{name}": one for name, one in consistencies.items()}}
 
 
