@@ -24,23 +24,6 @@ CONSTANT = 1e-3
 """Least standard deviation, in stored grey levels, of a thumbnail that can be compared at all."""
 
 
-def cluster_near_duplicates(images: Array, similarity: float) -> NDArray[np.int64]:
-    """Number the clusters of near-duplicate slices.
-
-    Args:
-        images: (N, H, W) grey values; a memory map is read in blocks.
-        similarity: Slices whose thumbnails correlate more than this are joined, and so are the slices that a chain of
-            such pairs connects. In (0, 1]; at 1 nothing is joined.
-
-    Returns:
-        (N,) cluster numbers, counted from 0 in the order of first appearance.
-
-    Raises:
-        ValueError: If ``similarity`` lies outside (0, 1].
-    """
-    return cluster_vectors(thumbnail_vectors(images), similarity)
-
-
 def thumbnail_vectors(images: Array) -> NDArray[np.float32]:
     """Return mean-free thumbnails of length 1, so that a scalar product is Pearson's correlation.
 
@@ -99,9 +82,20 @@ def similar_pairs(first: NDArray[np.float32], second: NDArray[np.float32], simil
 
 
 def cluster_vectors(vectors: NDArray[np.float32], similarity: float) -> NDArray[np.int64]:
-    """Number the connected components of similar thumbnails; see :func:`cluster_near_duplicates`.
+    """Number the clusters of near-duplicate slices: the connected components of similar thumbnails.
 
     Each block of pairs is merged into the numbering at once, so memory stays flat even where all slices are alike.
+
+    Args:
+        vectors: (N, D) as :func:`thumbnail_vectors` returns them.
+        similarity: Slices whose thumbnails correlate more than this are joined, and so are the slices that a chain of
+            such pairs connects. In (0, 1]; at 1 nothing is joined.
+
+    Returns:
+        (N,) cluster numbers, counted from 0 in the order of first appearance.
+
+    Raises:
+        ValueError: If ``similarity`` lies outside (0, 1].
     """
     cluster = np.arange(len(vectors), dtype=np.int64)
     for start in range(0, len(vectors), BLOCK):

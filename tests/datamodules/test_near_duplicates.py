@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from datamodules import near_duplicates
 from datamodules.near_duplicates import (
     area_weights,
-    cluster_near_duplicates,
     cluster_vectors,
     number_in_order,
     similar_pairs,
@@ -24,7 +23,7 @@ def test_copies_join_and_strangers_do_not():
     images = noise(6)
     images[4] = images[1]
     images[5] = np.clip(images[1] * 0.5 + 40, 0, 255)  # brightness and contrast do not matter
-    assert cluster_near_duplicates(images, 0.98).tolist() == [0, 1, 2, 3, 1, 1]
+    assert cluster_vectors(thumbnail_vectors(images), 0.98).tolist() == [0, 1, 2, 3, 1, 1]
 
 
 def test_a_chain_of_pairs_is_one_cluster():
@@ -32,21 +31,21 @@ def test_a_chain_of_pairs_is_one_cluster():
     images = np.stack([(1 - t) * first + t * last for t in np.linspace(0, 1, 21)])
     vectors = thumbnail_vectors(images)
     assert vectors[0] @ vectors[-1] < 0.5
-    assert cluster_near_duplicates(images, 0.98).max() == 0
+    assert cluster_vectors(thumbnail_vectors(images), 0.98).max() == 0
 
 
 def test_constant_images_join_nothing():
     images = np.zeros((4, 32, 32), dtype=np.int16)
     images[1] = 1000
     images[2:] = np.random.default_rng(0).integers(0, 4000, (32, 32))
-    assert cluster_near_duplicates(images, 0.98).tolist() == [0, 1, 2, 2]
+    assert cluster_vectors(thumbnail_vectors(images), 0.98).tolist() == [0, 1, 2, 2]
 
 
 def test_similarity_one_joins_nothing_and_other_values_are_refused():
-    assert cluster_near_duplicates(np.repeat(noise(1), 3, axis=0), 1).tolist() == [0, 1, 2]
+    assert cluster_vectors(thumbnail_vectors(np.repeat(noise(1), 3, axis=0)), 1).tolist() == [0, 1, 2]
     for similarity in (0, -0.5, 1.01, float("nan")):
         with pytest.raises(ValueError, match="similarity"):
-            cluster_near_duplicates(noise(2), similarity)
+            cluster_vectors(thumbnail_vectors(noise(2)), similarity)
 
 
 @pytest.mark.parametrize("length", [7, 32, 33, 64, 100, 217])
@@ -67,11 +66,13 @@ def test_fine_stripes_do_not_alias():
 def test_blocks_change_nothing(monkeypatch, tmp_path):
     images = noise(40, (16, 16))
     images[[7, 22, 39]] = images[3]
-    whole = cluster_near_duplicates(images, 0.98)
+    whole = cluster_vectors(thumbnail_vectors(images), 0.98)
     np.save(tmp_path / "images.npy", images)
     monkeypatch.setattr(near_duplicates, "BLOCK", 6)
     monkeypatch.setattr(near_duplicates, "READ", 7)
-    np.testing.assert_array_equal(cluster_near_duplicates(np.load(tmp_path / "images.npy", mmap_mode="r"), 0.98), whole)
+    np.testing.assert_array_equal(
+        cluster_vectors(thumbnail_vectors(np.load(tmp_path / "images.npy", mmap_mode="r")), 0.98), whole
+    )
     assert np.bincount(whole).max() == 4
 
 

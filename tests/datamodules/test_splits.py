@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from datamodules.near_duplicates import cluster_near_duplicates
+from datamodules.near_duplicates import cluster_vectors, thumbnail_vectors
 from datamodules.splits import PARTS, Split, make_split
 from datamodules.stratify import split_units
 from partial_labels.batch import HUMAN
@@ -58,7 +58,7 @@ def test_no_group_and_no_cluster_is_cut(seed, groups, copies, folds):
     try:
         split = make_split(store, folds=folds[0], fold=folds[1], seed=seed)
     except InputError:
-        units = split_units(store.cases.column("group"), cluster_near_duplicates(store.images, 0.98))
+        units = split_units(store.cases.column("group"), cluster_vectors(thumbnail_vectors(store.images), 0.98))
         assert units.max() < 4 or folds[0], "few units, or so few labels that no class is left"
         return
     part = split.part
@@ -218,5 +218,5 @@ def test_one_scan_under_two_patient_numbers_is_found_in_real_slices():
         rows = [row for row in csv.DictReader(file) if row["group"] in ("patient073", "patient074", "patient076")]
     images = np.stack([np.asarray(Image.open(ACDC / row["image"]).convert("L").resize((96, 96))) for row in rows])
     group = np.array([row["group"] for row in rows])
-    unit = dict(zip(group, split_units(group, cluster_near_duplicates(images, 0.98)), strict=True))
+    unit = dict(zip(group, split_units(group, cluster_vectors(thumbnail_vectors(images), 0.98)), strict=True))
     assert unit["patient074"] == unit["patient076"] != unit["patient073"]
