@@ -116,10 +116,10 @@ def changed_keys(cfg: DictConfig, saved: DictConfig, overrides: Sequence[str]) -
     for override in overrides:
         name = override.lstrip("+~").partition("=")[0].partition("@")[0]
         key = name.replace("/", ".")
-        if key in OWN or (holds(saved, key) and plain(cfg, key) == plain(saved, key)):
+        known = plain(saved, key)
+        if key in OWN or (plain(cfg, key) == known and (known is not None or holds(saved, key))):
             continue
         if key not in cfg.resume_overrides:
-            known = plain(saved, key)
             shown = f"it began with {known}" if not isinstance(known, (dict, list, type(None))) else "it began without"
             raise InputError(
                 f"{override}: a resumed run keeps its configuration ({shown}); "
