@@ -107,6 +107,22 @@ class ContinuousAxis(Callback):
         pl_module.log("epoch", float(self.epochs + trainer.current_epoch))
 
 
+class LastEpochValidated(Callback):
+    """Validates after the last epoch of a stage, however many lie between two validations.
+
+    The last weights may be the best ones, and the best ones are those that label and that later stages begin from.
+    """
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """See where a resumed fit goes on: within an epoch nothing says that it begins."""
+        self.on_train_epoch_start(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Have this epoch validated if none comes after it."""
+        if trainer.current_epoch + 1 == trainer.max_epochs:
+            trainer.check_val_every_n_epoch = 1
+
+
 class KeepProgress(Callback):
     """Counts what a stage has cost and logged, on from where a checkpoint was written.
 

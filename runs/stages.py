@@ -21,7 +21,7 @@ from conf.schema import Init
 from partial_labels.errors import InputError
 from partial_labels.head import Head
 from partial_labels.pseudo_store import PseudoRound
-from runs.fitted_stage import ContinuousAxis, FittedStage, KeepConfig, KeepProgress, logged_rows
+from runs.fitted_stage import ContinuousAxis, FittedStage, KeepConfig, KeepProgress, LastEpochValidated, logged_rows
 from runs.initial_weights import begin_from
 from runs.instantiate import build
 from runs.ledger import BEST, LAST
@@ -256,7 +256,15 @@ def build_trainer(
         cfg.trainer,
         max_epochs=epochs,
         run_dir=str(run_dir),
-        callbacks=[KeepConfig(cfg), axis, progress, build(RANDOM_STATES), *callbacks, checkpoints],
+        callbacks=[
+            KeepConfig(cfg),
+            axis,
+            progress,
+            LastEpochValidated(),
+            build(RANDOM_STATES),
+            *callbacks,
+            checkpoints,
+        ],
         loggers=loggers,
     )
     return trainer, progress

@@ -69,7 +69,7 @@ def make_trainer(
         tf32: Let GPUs from sm_80 on multiply float32 with ten bits of mantissa, where the precision is 32-true.
         sync_batchnorm: BatchNorm over the batch of all processes, on GPUs.
         find_unused_parameters: For several processes whose loss leaves out a part of the network.
-        validate_every_n_epochs: Epochs between validations.
+        validate_every_n_epochs: Epochs between validations; the last one of a stage has one in any case.
         progress_bar: Whether to show one.
         callbacks: The callbacks of the run and of the stage.
         loggers: Where figures go.

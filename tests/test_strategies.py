@@ -49,6 +49,14 @@ def test_every_consistency_trains(slices_folder, consistency, option):
     assert np.isfinite(results["figures"]["last"]["dice"])
 
 
+def test_the_last_epoch_of_each_stage_is_validated(slices_folder):
+    seldom = ("trainer.max_epochs=7", "trainer.validate_every_n_epochs=2", "ssl.fractions=[0.45,0.55]")
+    cfg = small_run(slices_folder, "ssl=teacher_student", *seldom, LOW)
+    train(cfg)
+    validated = [int(epoch) for epoch, _ in columns(cfg.paths.run, "epoch", "val/dice")]
+    assert validated == [1, 2, 4, 6]  # epochs 0 to 2 are the teacher's, 3 to 6 the student's
+
+
 def test_stages_share_one_axis_and_leave_their_marks(slices_folder):
     cfg = small_run(slices_folder, "ssl=pretrain_finetune", "trainer.max_epochs=6", LOW)
     results = train(cfg)
