@@ -13,7 +13,7 @@ from runs.cli import run_cli
 
 def main(cfg: DictConfig) -> float:
     """Search, and return the best value."""
-    from runs.search import search
+    from runs.sweeps.search import search
 
     best = search(cfg)
     print(f"best: {best.value:.4f} with {' '.join(best.overrides)}")

@@ -32,7 +32,7 @@ from benchmarks import nnunet_pipeline
 from benchmarks.measuring import in_turn, record
 from benchmarks.small_run import composed
 from partial_labels.batch import HUMAN, PartialLabelBatch
-from runs.instantiate import build
+from runs.configuration.instantiate import build
 
 CONF = Path(__file__).parents[1] / "conf" / "augment" / "default.yaml"
 STILL = MirrorRule("none", (0, 1))

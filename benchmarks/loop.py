@@ -22,7 +22,7 @@ from benchmarks.measuring import Cost, Stopwatch, now, parser, print_costs, reco
 from benchmarks.small_run import Parts, built, composed, setting
 from models.teacher import Teacher
 from partial_labels.batch import PartialLabelBatch
-from runs import stages
+from runs.stages import fitting
 
 Step = Callable[[], None]
 DECAY = 0.99
@@ -113,7 +113,7 @@ def measure(parts: Parts, steps: int) -> dict[str, Cost]:
         },
     )
     parts.trainer.callbacks.append(turns)  # type: ignore[attr-defined]
-    stages.fit(parts.trainer, parts.module, parts.data)
+    fitting.fit(parts.trainer, parts.module, parts.data)
     return {name: watch.cost for name, watch in turns.watches.items()}
 
 

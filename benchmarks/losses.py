@@ -18,7 +18,7 @@ from torch import Tensor
 from benchmarks.measuring import in_turn, parser, print_costs, ratios, record
 from benchmarks.small_run import CONF, built, composed
 from partial_labels.batch import PartialLabelBatch
-from runs.instantiate import build
+from runs.configuration.instantiate import build
 
 SETTING = ("experiment=demo", "data=phantom_small", "data.source.num_slices=100", "trainer=auto")
 

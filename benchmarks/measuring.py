@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from runs.loading import write_json
+from runs.checkpoints.loading import write_json
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "performance"
 RECORD = "--record"

@@ -21,8 +21,8 @@ import torch
 from benchmarks.measuring import parser, record
 from benchmarks.small_run import composed
 from models.network import SegmentationNetwork
-from runs.instantiate import build
-from runs.recomputation import blocks_of, recomputed
+from runs.configuration.instantiate import build
+from runs.hardware.recomputation import blocks_of, recomputed
 
 LOGITS = 55
 NETWORKS = ("attunet", "uctransnet", "missformer")

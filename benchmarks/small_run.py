@@ -12,9 +12,9 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from conf.schema import register
-from runs.instantiate import build
+from runs.configuration.instantiate import build
 from runs.loggers import build_loggers, name_runs
-from runs.stages import build_module, build_trainer, seed_everything
+from runs.stages.fitting import build_module, build_trainer, seed_everything
 
 CONF = Path(__file__).parents[1] / "conf"
 STRUCTURES = "[aorta,liver,spleen,stomach,kidney_left,kidney_right]"

@@ -15,7 +15,7 @@ from PIL import Image
 
 from benchmarks.measuring import in_turn, parser, print_costs, record
 from benchmarks.small_run import composed
-from runs.instantiate import build
+from runs.configuration.instantiate import build
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from pytorch_lightning.callbacks import Callback
 
 from benchmarks.measuring import Cost, Stopwatch, now, parser, print_costs, ratios, record
 from benchmarks.small_run import LARGE, built, composed
-from runs import stages
+from runs.stages import fitting
 
 DEMO = (
     *("data=phantom_small", "data.source.num_slices=600", "data.batch_size=8", "model=unet", "model.width=16"),
@@ -64,7 +64,7 @@ def fit(folder: Path, logger: str, epochs: int, steps: int, watch: Stopwatch) ->
     length = (f"trainer.max_epochs={epochs + 2}", f"data.steps_per_epoch={steps}")
     parts = built(composed(folder, *setting, logger, *length, f"paths.cache={folder.parent}/cache"))
     parts.trainer.callbacks.append(Epochs(watch))  # type: ignore[attr-defined]
-    stages.fit(parts.trainer, parts.module, parts.data)
+    fitting.fit(parts.trainer, parts.module, parts.data)
     if logger == "logger=wandb":
         import wandb  # the other fits need none
 

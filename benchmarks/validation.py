@@ -18,7 +18,7 @@ from benchmarks.measuring import in_turn, parser, print_costs, ratios, record
 from benchmarks.small_run import Parts, built, composed
 from callbacks.pseudo_label_writer import PseudoLabelWriter
 from partial_labels.batch import ValidationBatch
-from runs import stages
+from runs.stages import fitting
 
 STAGE = "teacher"
 
@@ -29,7 +29,7 @@ def parts_of(folder: Path, width: int, cases: int) -> Parts:
     size = ("data.image_size=128", "data.batch_size=2", "model=attunet", f"model.width={width}")
     none = ("pseudo.threshold=0.01", "ssl=teacher_student", "trainer=auto")
     parts = built(composed(folder, *none, *short, *size))
-    stages.fit(parts.trainer, parts.module, parts.data)
+    fitting.fit(parts.trainer, parts.module, parts.data)
     return parts
 
 

@@ -1,6 +1,7 @@
 """Types of the root, the paths and the strategy: a misspelt or ill-typed key stops at composition.
 
-Everything below a ``_target_`` is checked against the constructor's signature instead (:mod:`runs.instantiate`).
+Everything below a ``_target_`` is checked against the constructor's signature instead
+(:mod:`runs.configuration.instantiate`).
 """
 
 from __future__ import annotations

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runs.loading import Loaded
+    from runs.checkpoints.loading import Loaded
 
 
 def load(path: str | Path, network: str | None = None) -> Loaded:
-    """Load the network of a run; see :func:`runs.loading.load`."""
-    from runs.loading import load as load_run  # torch is heavy, and the command line's help is not
+    """Load the network of a run; see :func:`runs.checkpoints.loading.load`."""
+    from runs.checkpoints.loading import load as load_run  # torch is heavy, and the command line's help is not
 
     return load_run(path, network)

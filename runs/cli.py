@@ -29,8 +29,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from partial_labels.errors import InputError, Interrupted
-from runs.sweep import SweepFailedError, isolated, resumed_arguments
-from runs.targets import parameters, resolve, suggest
+from runs.configuration.targets import parameters, resolve, suggest
+from runs.sweeps.sweep import SweepFailedError, isolated, resumed_arguments
 
 Main = Callable[[DictConfig], float | None]
 EXPECTED = (InputError, OmegaConfBaseException, OSError)

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from partial_labels.errors import InputError
+from runs.checkpoints.loading import Loaded, load
+from runs.configuration.instantiate import build
+from runs.configuration.targets import resolve
 from runs.found import find_checkpoints
-from runs.instantiate import build
-from runs.loading import Loaded, load
-from runs.targets import resolve
 
 ENSEMBLE, MEMBER = "inference.ensemble.Ensemble", "inference.ensemble.Member"
 GRID = "datamodules.fit.StoredGrid"

@@ -14,13 +14,13 @@ from omegaconf import DictConfig, OmegaConf
 from conf.schema import EvaluateConfig
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
+from runs.checkpoints.loading import Loaded, check_channels, run_directory_of, write_json
+from runs.configuration.instantiate import build, check, check_extra_keys
 from runs.ensembles import Inference, load_all, load_for
 from runs.evaluation_record import FILE, check_comparable, evaluation_record, finished_evaluation
 from runs.found import find_checkpoints
-from runs.instantiate import build, check, check_extra_keys
-from runs.loading import Loaded, check_channels, run_directory_of, write_json
-from runs.stages import GIVEN
-from runs.trainer import make_trainer
+from runs.hardware.trainer import make_trainer
+from runs.stages.fitting import GIVEN
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import ListConfig
 
 from partial_labels.errors import InputError
-from runs.ledger import LAST, newest_first
+from runs.checkpoints.ledger import LAST, newest_first
 
 
 def run_to_resume(resume: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
-from runs.instantiate import build
+from runs.configuration.instantiate import build
 from runs.wandb_identity import identity
 
 WANDB = "pytorch_lightning.loggers.WandbLogger"

@@ -14,8 +14,8 @@ import torch
 from omegaconf import DictConfig
 
 from partial_labels.errors import InputError
-from runs.device import device_name
-from runs.loading import write_json
+from runs.checkpoints.loading import write_json
+from runs.hardware.device import device_name
 
 RECORD = "origin.json"
 

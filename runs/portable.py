@@ -24,10 +24,10 @@ from torch.export import Dim, ExportedProgram
 from conf.schema import ExportConfig
 from partial_labels.errors import InputError
 from partial_labels.head import Head
+from runs.checkpoints.loading import Loaded, check_channels, load, write_json
+from runs.configuration.instantiate import build, check, check_extra_keys
 from runs.ensembles import plain
-from runs.instantiate import build, check, check_extra_keys
-from runs.loading import Loaded, check_channels, load, write_json
-from runs.stages import GIVEN
+from runs.stages.fitting import GIVEN
 
 log = logging.getLogger(__name__)
 

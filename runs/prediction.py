@@ -13,11 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from conf.schema import PredictConfig
 from partial_labels.array_file import sha256
 from partial_labels.errors import InputError
-from runs.device import Place, find_place
+from runs.checkpoints.loading import Loaded
+from runs.configuration.instantiate import build, check, check_extra_keys
 from runs.ensembles import Inference, join, load_all, plain, reader_of
 from runs.found import find_input
-from runs.instantiate import build, check, check_extra_keys
-from runs.loading import Loaded
+from runs.hardware.device import Place, find_place
 
 log = logging.getLogger(__name__)
 

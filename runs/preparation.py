@@ -14,8 +14,8 @@ from omegaconf import DictConfig
 from conf.schema import PrepareConfig
 from partial_labels.batch import PartialLabelBatch
 from partial_labels.case_store import CaseStore
-from runs.instantiate import build, check, check_extra_keys
-from runs.stages import GIVEN
+from runs.configuration.instantiate import build, check, check_extra_keys
+from runs.stages.fitting import GIVEN
 
 log = logging.getLogger(__name__)
 

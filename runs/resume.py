@@ -18,11 +18,11 @@ from yaml import YAMLError
 from conf.schema import TrainConfig
 from partial_labels.errors import InputError
 from partial_labels.pseudo_store import FOLDER
-from runs.fitted_stage import RECORD, FittedStage
+from runs.checkpoints.ledger import Entry, forget_after, newest_first, take_up
 from runs.found import run_to_resume
-from runs.ledger import Entry, forget_after, newest_first, take_up
 from runs.metrics_csv import cut
 from runs.origin import Origin, typed
+from runs.stages.fitted_stage import RECORD, FittedStage
 
 log = logging.getLogger(__name__)
 

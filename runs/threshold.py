@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from partial_labels.errors import InputError
 from partial_labels.head import SigmoidHead
-from runs.device import Place, find_place
+from runs.checkpoints.loading import Loaded, run_directory_of
+from runs.configuration.instantiate import build
 from runs.ensembles import load_all, plain
-from runs.instantiate import build
-from runs.loading import Loaded, run_directory_of
+from runs.hardware.device import Place, find_place
 
 DICE = "metrics.partial_dice.PartialDice"
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 16))

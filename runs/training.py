@@ -22,16 +22,16 @@ from omegaconf import DictConfig, OmegaConf
 from conf.schema import TrainConfig
 from partial_labels.errors import InputError, Interrupted
 from partial_labels.memory import reset_peak_memory
-from runs import batch_size
+from runs.checkpoints.loading import write_json
+from runs.configuration.instantiate import build, check, check_extra_keys
 from runs.evaluation import evaluate, without_printing
-from runs.fitted_stage import FittedStage
-from runs.instantiate import build, check, check_extra_keys
-from runs.loading import write_json
+from runs.hardware import batch_size
+from runs.hardware.processes import end_exchange, leads, place_found, refuse_sweep
 from runs.loggers import build_loggers, name_runs
 from runs.origin import Origin, typed
-from runs.processes import end_exchange, leads, place_found, refuse_sweep
 from runs.resume import Place, find_place, warn_elsewhere
-from runs.stages import GIVEN, fit_stages, rehearse, seed_everything
+from runs.stages.fitted_stage import FittedStage
+from runs.stages.fitting import GIVEN, fit_stages, rehearse, seed_everything
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from models.normalised import NormalisedNetwork
 from partial_labels.classes import ClassTable
-from runs.instantiate import build
+from runs.configuration.instantiate import build
 from tests.configs import composed
 
 CLASSES = ClassTable.from_foreground(["liver", "kidney_left", "kidney_right"])

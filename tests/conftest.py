@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from runs.targets import PACKAGES
+from runs.configuration.targets import PACKAGES
 
 # Before the first import of ours that has shapes: from here on every annotation of these packages is checked at each
 # call, shapes included; an int passes for a float, as it does for mypy.

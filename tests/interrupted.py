@@ -12,7 +12,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 
-import runs.stages
+import runs.stages.fitting
 from runs.resume import original
 from runs.training import train
 
@@ -45,18 +45,18 @@ class At(Callback):
 @contextmanager
 def doing(*moments: At) -> Iterator[None]:
     """Let the trainers built here have these callbacks first."""
-    build = runs.stages.build_trainer
+    build = runs.stages.fitting.build_trainer
 
     def built(*arguments: Any) -> Any:
         trainer, progress = build(*arguments)
         trainer.callbacks[:0] = moments
         return trainer, progress
 
-    runs.stages.build_trainer = built
+    runs.stages.fitting.build_trainer = built
     try:
         yield
     finally:
-        runs.stages.build_trainer = build
+        runs.stages.fitting.build_trainer = build
 
 
 def resumed(cfg: DictConfig, *moments: At) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from datamodules.sources.volume import VolumeReader
 from datamodules.splits import make_split
 from partial_labels.case_store import CaseStore
 from partial_labels.errors import InputError
+from runs.configuration.instantiate import build
 from runs.evaluation import evaluate_command
-from runs.instantiate import build
 from runs.portable import export_command
 from runs.training import train
 from tests.checkpoints import untrained

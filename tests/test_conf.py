@@ -8,9 +8,9 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from conf.schema import register
-from runs.instantiate import check
-from runs.stage_plan import check_stages, epochs_of
-from runs.stages import GIVEN
+from runs.configuration.instantiate import check
+from runs.stages.fitting import GIVEN
+from runs.stages.plan import check_stages, epochs_of
 from tests.configs import CONF
 
 GROUPS = ("data", "model", "loss", "ssl", "consistency", "pseudo", "augment", "optimizer", "scheduler", "trainer")

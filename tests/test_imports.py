@@ -25,7 +25,7 @@ MAY_IMPORT = {
 }
 ENTRY_POINTS = tuple(path.name for path in sorted(ROOT.glob("*.py")))
 ENTRY_POINTS_MAY_IMPORT = ("conf.schema", "runs", "reports")
-LIGHT = ("conf", "runs/cli.py", "runs/targets.py", *ENTRY_POINTS)
+LIGHT = ("conf", "runs/cli.py", "runs/configuration/targets.py", *ENTRY_POINTS)
 """What ``--help`` loads: no library that takes a second to import, at the top of the module."""
 HEAVY = ("torch", "pytorch_lightning", "monai", "torchmetrics", "matplotlib", "numpy", "scipy", "wandb")
 OURS = {*MAY_IMPORT, "benchmarks", "tests", *(Path(name).stem for name in ENTRY_POINTS)}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from partial_labels.errors import InputError
-from runs.processes import refuse_sweep
+from runs.hardware.processes import refuse_sweep
 from runs.training import train
 from tests.configs import small_run
 

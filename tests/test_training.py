@@ -11,9 +11,9 @@ import torch
 import runs
 from partial_labels.errors import InputError
 from reports.run_page import write_run_page
+from runs.configuration.instantiate import build
 from runs.ensembles import load_all
 from runs.evaluation import evaluate_command, folder_name
-from runs.instantiate import build
 from runs.training import train
 from tests.configs import composed, small_run
 

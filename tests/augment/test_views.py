@@ -10,7 +10,7 @@ from augment.draws import Draws
 from augment.mirror import MirrorRule
 from augment.views import StrongView, WeakView
 from partial_labels.batch import HUMAN, PartialLabelBatch
-from runs.instantiate import build
+from runs.configuration.instantiate import build
 
 CONF = Path(__file__).parents[2] / "conf" / "augment"
 STILL = MirrorRule("none", (0, 1, 2))

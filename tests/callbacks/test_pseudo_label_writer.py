@@ -21,9 +21,9 @@ from partial_labels.errors import InputError
 from partial_labels.head import SigmoidHead, SoftmaxHead
 from partial_labels.pseudo_filters import CellThreshold, TopKCases
 from partial_labels.pseudo_store import PseudoRound
-from runs import stages
-from runs.checkpoint_io import ListedCheckpoints
-from runs.instantiate import build
+from runs.checkpoints.checkpoint_io import ListedCheckpoints
+from runs.configuration.instantiate import build
+from runs.stages import fitting
 
 CONF = Path(__file__).parents[2] / "conf"
 GREY = (40.0, 200.0, 110.0, 160.0)
@@ -111,7 +111,7 @@ def fit(store, path, head=None, epochs=2, precision="32-true", **settings):
         enable_model_summary=False,
         default_root_dir=path,
     )
-    stages.fit(trainer, module, Data(store))
+    fitting.fit(trainer, module, Data(store))
     return trainer
 
 

@@ -16,7 +16,7 @@ from partial_labels.batch import IGNORE
 from partial_labels.case_store import CaseRow
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
-from runs import instantiate
+from runs.configuration import instantiate
 from tests.configs import composed
 from tests.volumes import write
 

@@ -19,9 +19,9 @@ from partial_labels.case_store import CaseStoreWriter
 from partial_labels.errors import InputError
 from partial_labels.pseudo_store import PseudoRound
 from partial_labels.pseudo_writer import PseudoRoundWriter
-from runs.checkpoint_io import commit
-from runs.instantiate import build
-from runs.ledger import newest_first, take_up
+from runs.checkpoints.checkpoint_io import commit
+from runs.checkpoints.ledger import newest_first, take_up
+from runs.configuration.instantiate import build
 from runs.training import train
 from tests.configs import small_run
 from tests.faults.kill_many import kill_at_random

@@ -15,7 +15,7 @@ from models.missformer import MISSFormer
 from models.network import SegmentationNetwork
 from models.uctransnet import UCTransNet
 from models.unet import UNet
-from runs.instantiate import build
+from runs.configuration.instantiate import build
 
 SMALL = {
     UNet: {"width": 4, "depth": 3},

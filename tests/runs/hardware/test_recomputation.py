@@ -5,7 +5,7 @@ import torch
 
 from models.attunet import AttUNet
 from models.unet import UNet
-from runs.recomputation import RecomputedBlocks, blocks_of
+from runs.hardware.recomputation import RecomputedBlocks, blocks_of
 from runs.training import train
 from tests.configs import small_run
 

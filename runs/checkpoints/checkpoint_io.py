@@ -1,8 +1,8 @@
 """Checkpoint files that are there whole or not at all.
 
-A save writes ``next.ckpt`` whole, then renames the list of :mod:`runs.ledger`, which is the moment from which the new
-checkpoint counts, and only then lets the files change places: ``last.ckpt`` becomes ``previous.ckpt``, ``next.ckpt``
-becomes ``last.ckpt``.
+A save writes ``next.ckpt`` whole, then renames the list of :mod:`runs.checkpoints.ledger`, which is the moment from
+which the new checkpoint counts, and only then lets the files change places: ``last.ckpt`` becomes ``previous.ckpt``,
+``next.ckpt`` becomes ``last.ckpt``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from lightning_fabric.plugins import CheckpointIO
 
 from partial_labels.errors import InputError
-from runs.ledger import BEST, LAST, NEXT, PREVIOUS, Entry, link, read_ledger, refuse_damaged, write_ledger
+from runs.checkpoints.ledger import BEST, LAST, NEXT, PREVIOUS, Entry, link, read_ledger, refuse_damaged, write_ledger
 
 
 @final

@@ -18,8 +18,8 @@ from omegaconf import OmegaConf
 import tune
 from conf.schema import TuneConfig, register
 from partial_labels.errors import InputError
-from runs import trial as one_trial
-from runs.search_space import default_values, grid_of, read_space
+from runs.sweeps import trial as one_trial
+from runs.sweeps.search_space import default_values, grid_of, read_space
 from tests.command_line import SMALL, shell
 from tests.configs import CONF
 

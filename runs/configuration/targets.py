@@ -27,7 +27,7 @@ PACKAGES = (
     "reports",
     "runs",
 )
-FUNCTIONS = ("augment.", "losses.", "metrics.", "models.", "runs.trainer.make_trainer")
+FUNCTIONS = ("augment.", "losses.", "metrics.", "models.", "runs.hardware.trainer.make_trainer")
 """Where a target may be a function: where they compute. One elsewhere may write files, which a constructor does not."""
 LIBRARIES = (
     "torch.optim",

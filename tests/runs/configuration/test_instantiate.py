@@ -17,8 +17,8 @@ from partial_labels.case_store import CaseRow
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 from partial_labels.head import SigmoidHead
-from runs.instantiate import build, check, check_extra_keys
-from runs.targets import accepts, fit
+from runs.configuration.instantiate import build, check, check_extra_keys
+from runs.configuration.targets import accepts, fit
 
 SIGMOID = "partial_labels.head.SigmoidHead"
 TABLE = "partial_labels.classes.ClassTable"
@@ -65,8 +65,8 @@ def test_the_path_of_a_part_is_found() -> None:
         "torch.hub.load",
         "torch.optim.adam.torch.load",
         "torch.optim.adam.cast",
-        "runs.instantiate.os.system",
-        "runs.instantiate.OmegaConf",
+        "runs.configuration.instantiate.os.system",
+        "runs.configuration.instantiate.OmegaConf",
         "runs.cli.traceback",
         "runs.cli.run_cli",
         "datamodules.sources.challenge.json",
@@ -74,7 +74,7 @@ def test_the_path_of_a_part_is_found() -> None:
         "partial_labels.case_store.shutil.rmtree",
         "partial_labels.classes.ClassTable.__init__",
         "partial_labels.head.SigmoidHead.__init__.__globals__",
-        "runs.instantiate._build",
+        "runs.configuration.instantiate._build",
         "runs.__builtins__",
         "SigmoidHead",
         "runs..instantiate",

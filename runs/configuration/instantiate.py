@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from partial_labels.errors import InputError
-from runs.targets import accepts, describe, fit, hints, is_library, parameters, resolve, suggest
+from runs.configuration.targets import accepts, describe, fit, hints, is_library, parameters, resolve, suggest
 
 MISSING = "???"
 SPECIAL = ("_target_", "_partial_", "_recursive_", "_convert_")

@@ -14,8 +14,8 @@ from pytorch_lightning.callbacks import Callback
 
 from partial_labels.errors import InputError
 from partial_labels.memory import peak_memory_gb
-from runs.ledger import close
-from runs.loading import write_json
+from runs.checkpoints.ledger import close
+from runs.checkpoints.loading import write_json
 from runs.metrics_csv import MetricsCSV
 
 RECORD = "stage.json"

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from partial_labels.errors import InputError
-from runs.device import resolve_precision
-from runs.instantiate import build
+from runs.configuration.instantiate import build
+from runs.hardware.device import resolve_precision
 from tests.configs import composed
 
 

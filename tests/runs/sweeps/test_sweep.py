@@ -19,7 +19,7 @@ from partial_labels.errors import InputError
 from reports.results_table import markdown_table, read_results
 from runs.origin import Origin
 from runs.resume import continued
-from runs.sweep import isolated, resumed_arguments
+from runs.sweeps.sweep import isolated, resumed_arguments
 from runs.training import save_config
 from tests.command_line import SMALL, shell
 from tests.configs import CONF

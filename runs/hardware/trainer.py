@@ -14,10 +14,10 @@ from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy
 
-from runs.checkpoint_io import ListedCheckpoints
-from runs.compilation import CompiledNetwork
-from runs.device import check_gpu, device_name, resolve_precision
-from runs.recomputation import RecomputedBlocks
+from runs.checkpoints.checkpoint_io import ListedCheckpoints
+from runs.hardware.compilation import CompiledNetwork
+from runs.hardware.device import check_gpu, device_name, resolve_precision
+from runs.hardware.recomputation import RecomputedBlocks
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +63,8 @@ def make_trainer(
         threads: CPU threads of torch; None leaves its choice.
         gradient_clip: Largest norm of the gradient; None for no clipping.
         accumulate: Micro-batches per optimizer step.
-        compile: Compile the network (:mod:`runs.compilation`).
-        recompute: Compute activations again instead of keeping them (:mod:`runs.recomputation`).
+        compile: Compile the network (:mod:`runs.hardware.compilation`).
+        recompute: Compute activations again instead of keeping them (:mod:`runs.hardware.recomputation`).
         autotune: Let cuDNN try its algorithms at the first step; which one wins may differ from run to run.
         tf32: Let GPUs from sm_80 on multiply float32 with ten bits of mantissa, where the precision is 32-true.
         sync_batchnorm: BatchNorm over the batch of all processes, on GPUs.

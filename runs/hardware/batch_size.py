@@ -12,10 +12,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from runs.device import Place, find_place
-from runs.instantiate import build
-from runs.recomputation import blocks_of, recomputed
-from runs.stages import build_module
+from runs.configuration.instantiate import build
+from runs.hardware.device import Place, find_place
+from runs.hardware.recomputation import blocks_of, recomputed
+from runs.stages.fitting import build_module
 
 log = logging.getLogger(__name__)
 

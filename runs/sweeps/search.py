@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from conf.schema import TuneConfig
 from partial_labels.errors import InputError
-from runs.instantiate import check_extra_keys
+from runs.configuration.instantiate import check_extra_keys
 
 try:
     import optuna
@@ -29,8 +29,8 @@ try:
 except ModuleNotFoundError as missing:
     raise InputError("tune.py needs Optuna: pip install 'partialseg[search]'") from missing
 
-from runs.search_space import Space, default_values, grid_of, read_space, write_experiment
-from runs.trial import Objective, counts
+from runs.sweeps.search_space import Space, default_values, grid_of, read_space, write_experiment
+from runs.sweeps.trial import Objective, counts
 
 log = logging.getLogger(__name__)
 

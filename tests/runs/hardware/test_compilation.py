@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from runs.compilation import failure, hindrance
+from runs.hardware.compilation import failure, hindrance
 from runs.training import train
 from tests.configs import small_run
 
@@ -37,7 +37,7 @@ def test_a_compiled_run_has_the_checkpoint_of_a_plain_one(slices_folder, monkeyp
         compiled.append(type(self).__name__)
         self._compiled_call_impl = self._call_impl
 
-    monkeypatch.setattr("runs.compilation.hindrance", lambda device: None)
+    monkeypatch.setattr("runs.hardware.compilation.hindrance", lambda device: None)
     monkeypatch.setattr(nn.Module, "compile", compile)
     states = []
     for key in ("false", "true"):

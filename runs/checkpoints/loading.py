@@ -16,9 +16,9 @@ from partial_labels.case_store import CaseStore
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 from partial_labels.head import Head
+from runs.checkpoints.ledger import refuse_damaged
+from runs.configuration.instantiate import build
 from runs.found import find_checkpoint
-from runs.instantiate import build
-from runs.ledger import refuse_damaged
 
 NORMALISED = "models.normalised.NormalisedNetwork"
 PREFIXES = {"teacher": "teacher.network."}

@@ -21,14 +21,21 @@ from conf.schema import Init
 from partial_labels.errors import InputError
 from partial_labels.head import Head
 from partial_labels.pseudo_store import PseudoRound
-from runs.fitted_stage import ContinuousAxis, FittedStage, KeepConfig, KeepProgress, LastEpochValidated, logged_rows
-from runs.initial_weights import begin_from
-from runs.instantiate import build
-from runs.ledger import BEST, LAST
-from runs.loading import read_checkpoint, weights_of
-from runs.processes import leads
-from runs.stage_plan import check_stages, epochs_of
-from runs.targets import parameters, resolve
+from runs.checkpoints.initial_weights import begin_from
+from runs.checkpoints.ledger import BEST, LAST
+from runs.checkpoints.loading import read_checkpoint, weights_of
+from runs.configuration.instantiate import build
+from runs.configuration.targets import parameters, resolve
+from runs.hardware.processes import leads
+from runs.stages.fitted_stage import (
+    ContinuousAxis,
+    FittedStage,
+    KeepConfig,
+    KeepProgress,
+    LastEpochValidated,
+    logged_rows,
+)
+from runs.stages.plan import check_stages, epochs_of
 from runs.unheard import unheard
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig
 
 from partial_labels.errors import InputError
-from runs.fitted_stage import FittedStage
-from runs.ledger import LAST
+from runs.checkpoints.ledger import LAST
+from runs.stages.fitted_stage import FittedStage
 
 
 def leads() -> bool:

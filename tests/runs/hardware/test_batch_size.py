@@ -5,7 +5,7 @@ import torch
 from omegaconf import OmegaConf
 
 from partial_labels.errors import InputError
-from runs import batch_size
+from runs.hardware import batch_size
 from runs.training import train
 from tests.configs import small_run
 

@@ -16,7 +16,7 @@ from models.unet import UNet
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 from partial_labels.head import SigmoidHead, SoftmaxHead
-from runs.initial_weights import begin_from
+from runs.checkpoints.initial_weights import begin_from
 from runs.training import train
 from tests.configs import small_run
 

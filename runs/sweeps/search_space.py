@@ -16,7 +16,7 @@ from optuna.distributions import (
 from optuna.trial import Trial
 
 from partial_labels.errors import InputError
-from runs.targets import suggest
+from runs.configuration.targets import suggest
 
 KEYS = ("choices", "low", "high", "log", "step")
 Range: TypeAlias = "CategoricalDistribution | FloatDistribution | IntDistribution"

@@ -17,9 +17,9 @@ from conf.schema import Init
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 from partial_labels.head import Head
+from runs.checkpoints.loading import read_checkpoint, weights_of
+from runs.configuration.instantiate import build
 from runs.found import find_checkpoint
-from runs.instantiate import build
-from runs.loading import read_checkpoint, weights_of
 
 log = logging.getLogger(__name__)
 

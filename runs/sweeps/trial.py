@@ -15,7 +15,7 @@ from omegaconf import DictConfig, open_dict
 from pytorch_lightning.callbacks import Callback
 
 from partial_labels.errors import InputError
-from runs.sweep import isolated
+from runs.sweeps.sweep import isolated
 from runs.training import train
 
 try:
@@ -24,7 +24,7 @@ try:
 except ModuleNotFoundError as missing:
     raise InputError("tune.py needs Optuna: pip install 'partialseg[search]'") from missing
 
-from runs.search_space import Space, override, suggest_value
+from runs.sweeps.search_space import Space, override, suggest_value
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class Objective:
 
     def train(self, trial: optuna.Trial, overrides: Sequence[str], run_dir: Path) -> float:
         """Compose the trial's configuration and train."""
-        report = ("_target_=runs.trial.TrialReport", f"monitor={self.cfg.monitor}")
+        report = ("_target_=runs.sweeps.trial.TrialReport", f"monitor={self.cfg.monitor}")
         own = [f"paths.run='{run_dir}'", *(f"+callbacks.trial.{one}" for one in report)]
         cfg = compose(HydraConfig.get().job.config_name, [*overrides, *own])
         with open_dict(cfg):

@@ -1,0 +1,1 @@
+"""Files of weights: written whole, listed, read back, begun from."""

@@ -1,0 +1,1 @@
+"""From a composed configuration to objects, nothing trusted and nothing guessed."""

@@ -1,0 +1,1 @@
+"""The stages of a strategy: planned, fitted one after the other, each leaving a record."""
