@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +22,7 @@ from datamodules.case_writing import common_spacing
 from datamodules.dataset import Drawn, EvaluationDataset, ResidentCases, TrainingCases, TrainingDataset, mean_and_std
 from datamodules.fit import Fit, Pair, Placement, StoredGrid, to_native
 from datamodules.labeled_subset import ShownLabels, hide_classes, select_labeled, show, show_as_sets
+from datamodules.loaders import make_loader
 from datamodules.pools import TrainingPools
 from datamodules.presence import present_cells
 from datamodules.sampler import Stream, StreamSampler, rare_class_weights
@@ -260,7 +260,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
         workers = 0 if self.resident else self.num_workers
         self.drawing = self.sampler()
         self.drawing.resume_from(*divmod(self.batches_seen, self.steps_per_epoch))
-        return self._loader(dataset, workers, sampler=self.drawing)
+        return make_loader(dataset, workers, sampler=self.drawing)
 
     def sampler(self) -> StreamSampler:
         """Return the sampler of the training batches of this process."""
@@ -323,7 +323,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
         """Return the cases of a part of the split, each with what is shown and with the truth."""
         rank, world = self._rank_and_world()
         dataset = EvaluationDataset(self.opened, self.part(part)[rank::world], self.val_batch_size)
-        return self._loader(dataset, self.num_workers)
+        return make_loader(dataset, self.num_workers)
 
     def filling_loader(self, complete_labeled: bool = False) -> DataLoader[ValidationBatch]:
         """Return the training cases that a teacher may fill, as training is shown them, with what is known.
@@ -333,7 +333,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
         """
         ids = self.pools.to_fill(complete_labeled)
         shown = TrainingCases(self.opened, self.shown)
-        return self._loader(EvaluationDataset(self.opened, ids, self.val_batch_size, shown), self.num_workers)
+        return make_loader(EvaluationDataset(self.opened, ids, self.val_batch_size, shown), self.num_workers)
 
     def spacing_mm(self, native: bool = False) -> Pair | NDArray[np.float64] | None:
         """Return the side of a pixel (row, column) of all cases, or (N, 2) where they differ; None where not known.
@@ -364,19 +364,6 @@ class PartialLabelDataModule(pl.LightningDataModule):
         seen = case.seen._replace(label=label)
         zoom = self.grid.zoom(row.spacing_mm or self.source.spacing_mm, row.name)
         return to_native(probs, row.height, row.width, self.grid.fit, zoom), case._replace(seen=seen, truth=seen)
-
-    def _loader(self, dataset: Any, workers: int, sampler: Iterable[Any] | None = None) -> DataLoader[Any]:
-        return DataLoader(
-            dataset,
-            batch_size=None,
-            collate_fn=as_they_are,
-            sampler=sampler,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            worker_init_fn=outlive_signals,
-            generator=torch.Generator(),  # else each start of a loader would draw from the network's
-            pin_memory=torch.cuda.is_available(),
-        )
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Move tensors alone: the numbers of a draw decide what is run, and Lightning would look at each of them."""
@@ -421,12 +408,6 @@ class PartialLabelDataModule(pl.LightningDataModule):
         log.info("%d training cases are kept on %s", len(train), device)
 
 
-def outlive_signals(worker: int) -> None:
-    """Let a loader process live on when its whole group is told to stop, so that the run can write its checkpoint."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(30))
-
-
 def _at_least(least: int, **values: int | None) -> None:
     """Refuse values below ``least``; None is "not given"."""
     for key, value in values.items():
@@ -440,8 +421,3 @@ def _sides(image_size: int | list[int]) -> tuple[int, int]:
     if len(sides) != 2 or min(sides) < 1:
         raise ValueError(f"image_size={image_size}: give one side in pixels, or two, as in [256,192]")
     return sides[0], sides[1]
-
-
-def as_they_are(batch: Any) -> Any:
-    """Return the batch; the default would look at every number of a draw for something to turn into a tensor."""
-    return batch

@@ -123,12 +123,14 @@ def continuable(run_dir: Path) -> Iterator[None]:
 def claimed(run_dir: Path, resumed: bool = False) -> Iterator[None]:
     """Hold a directory for one run: its ``checkpoints`` folder must be empty, and is locked while the process lives.
 
-    A run that fails before its first checkpoint gives the directory back: there is nothing in it to lose.
+    A run that fails before its first checkpoint gives the directory back: there is nothing in it to lose. One that it
+    made itself is gone with it, unless something else was written there.
 
     Raises:
         InputError: If another run lies there or goes on there, or nothing can be written.
     """
     folder = run_dir / "checkpoints"
+    made = [folder] if run_dir.exists() else [folder, run_dir]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
@@ -147,7 +149,7 @@ def claimed(run_dir: Path, resumed: bool = False) -> Iterator[None]:
     finally:
         (folder / ".lock").unlink(missing_ok=True)
         os.close(lock)
-        for path in [*folder.glob("*/"), folder]:
+        for path in [*folder.glob("*/"), *made]:
             with suppress(OSError):
                 path.rmdir()  # only where it is empty
 

@@ -227,6 +227,7 @@ def test_a_directory_is_used_by_one_run(finished, slices_folder):
 def test_a_run_that_never_trained_does_not_keep_its_directory(slices_folder):
     with pytest.raises(InputError):
         train(small_run(slices_folder, "data.image_size=30"))
+    assert not (slices_folder.parent / "run").exists()
     assert train(small_run(slices_folder, "trainer.max_epochs=1"))["steps"] == 2
 
 
