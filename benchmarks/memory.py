@@ -13,6 +13,7 @@ import multiprocessing
 import resource
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +59,13 @@ def peak(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def networks(batch: int, side: int) -> dict[str, Any]:
+def networks(names: Sequence[str], batch: int, side: int) -> dict[str, Any]:
     """Measure each network in each way."""
     print(f"batch {batch}, {side} x {side}, {LOGITS} logits")
     print(f"{'':14}{'precision':>10}{'recompute':>10}{'MiB':>9}{'CPU s':>8}")
     found: dict[str, Any] = {}
     spawn = multiprocessing.get_context("spawn")
-    for name in NETWORKS:
+    for name in names:
         for precision in ("32", "mixed"):
             for recompute in (False, True):
                 with spawn.Pool(1) as pool:
@@ -76,9 +77,12 @@ def networks(batch: int, side: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure."""
-    options = parser(__doc__, batch=1, side=256).parse_args()
+    arguments = parser(__doc__, batch=1, side=256)
+    arguments.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS, help="default all")
+    options = arguments.parse_args()
     torch.set_num_threads(1)
-    record("memory", networks(options.batch, options.side))
+    found = networks(options.networks, options.batch, options.side)
+    record("memory" if options.batch == 1 else f"memory_batch{options.batch}", found)
 
 
 if __name__ == "__main__":
