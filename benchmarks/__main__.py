@@ -9,7 +9,12 @@ import sys
 
 import benchmarks
 
-HELPERS = ("__main__", "measuring", "small_run")
+HELPERS = ("__main__", "measuring", "nnunet_pipeline", "small_run")
+
+
+def known_names() -> list[str]:
+    """Return the benchmarks of this folder."""
+    return sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name not in HELPERS)
 
 
 def main(arguments: list[str]) -> int:
@@ -17,7 +22,7 @@ def main(arguments: list[str]) -> int:
 
     Options follow the names and go to each of them; ``python -m benchmarks NAME --help`` lists those of one.
     """
-    known = sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name not in HELPERS)
+    known = known_names()
     names = list(itertools.takewhile(lambda argument: not argument.startswith("-"), arguments))
     unknown = [name for name in names if name not in known]
     if unknown or (arguments and not names):

@@ -21,8 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from metrics.means import Floats, ratio
-from metrics.paired import paired_difference
+from metrics.paired import CellSums, paired_gain
 from partial_labels.errors import InputError
 
 FILE = re.compile(r"(?P<variant>.+)_seed(?P<seed>\d+)\.json")
@@ -69,7 +68,7 @@ def markdown_table(results: Results, checkpoint: str = "last", classes: bool = F
 
 
 def differences(results: Results, baseline: str, truth: bool = False) -> str:
-    """Return a table of paired differences to a baseline; each volume's Dice is first averaged over the seeds.
+    """Return a table of paired differences to a baseline, of the means over volumes, classes and then seeds.
 
     Args:
         results: Runs of each variant.
@@ -82,27 +81,23 @@ def differences(results: Results, baseline: str, truth: bool = False) -> str:
     if baseline not in results:
         raise InputError(f"--baseline={baseline}: there is {', '.join(results)}")
     keys = sorted({key for runs in results.values() for run in runs for key in cells_of(run)})
-    arrays = {variant: volume_matrix(runs, keys, truth) for variant, runs in results.items()}
+    sums = {variant: [volume_sums(run, keys, truth) for run in runs] for variant, runs in results.items()}
     lines = [f"| variant | gain over {baseline} | 95 % interval over volumes |", "|---|---|---|"]
     for variant, runs in sorted(results.items(), key=lambda item: -rank(item[1], "last")):
         if variant != baseline:
-            gain = paired_difference(arrays[variant], arrays[baseline])
+            gain = paired_gain(sums[variant], sums[baseline])
             lines.append(f"| {variant} ({len(runs)}) | {gain.mean:+.3f} | {gain.low:+.3f} to {gain.high:+.3f} |")
     return "\n".join(lines)
 
 
-def volume_matrix(runs: Sequence[Mapping[str, Any]], keys: Sequence[tuple[str, str]], truth: bool) -> Floats:
-    """Return (volumes, classes), the mean Dice over the runs, NaN where a cell has none."""
+def volume_sums(run: Mapping[str, Any], keys: Sequence[tuple[str, str]], truth: bool) -> CellSums:
+    """Return the Dice of a run by volume and class, both in the order of ``keys``."""
     volumes, classes = (sorted({key[axis] for key in keys}) for axis in (0, 1))
-    stack = np.full((len(runs), len(volumes), len(classes)), np.nan)
-    for number, run in enumerate(runs):
-        for (volume, class_id), values in cells_of(run).items():
-            value = values[int(truth)]
-            if value is not None:
-                stack[number, volumes.index(volume), classes.index(class_id)] = value
-    whole = ~np.isnan(stack)
-    matrix: Floats = ratio(np.where(whole, stack, 0).sum(axis=0), whole.sum(axis=0), whole.any(axis=0))
-    return matrix
+    values = np.full((len(volumes), len(classes)), np.nan)
+    for (volume, class_id), pair in cells_of(run).items():
+        if (value := pair[int(truth)]) is not None:
+            values[volumes.index(volume), classes.index(class_id)] = value
+    return CellSums.of_values(values)
 
 
 def cells_of(run: Mapping[str, Any]) -> dict[tuple[str, str], list[float | None]]:

@@ -53,3 +53,14 @@ def test_a_baseline_adds_the_paired_difference(folder, capsys):
     assert "| masked (3) | +0.000 | +0.000 to +0.000 |" in capsys.readouterr().out
     assert main([str(folder), "--baseline=nothing"]) == 1
     assert "--baseline=nothing: there is dice_ce, masked" in capsys.readouterr().err
+
+
+def test_the_gain_is_the_difference_of_the_means_where_a_class_counts_in_some_runs_only(tmp_path, capsys):
+    alarm = {"1": [0.6, None], "2": [0.0, None]}  # seed 0 draws a class that is not there; the others count nothing
+    for variant, cells in (("ours", [alarm, {"1": [0.8, None]}]), ("base", [{"1": [0.5, None]}] * 2)):
+        for seed, row in enumerate(cells):
+            volume = statistics.fmean(pair[0] for pair in row.values())
+            record = {"figures": {"last": {"dice_volume": volume}}, "steps": 1, "seed": seed, "volumes": {"v": row}}
+            (tmp_path / f"{variant}_seed{seed}.json").write_text(json.dumps(record))
+    assert main([str(tmp_path), "--baseline=base"]) == 0
+    assert f"| ours (2) | {(0.3 + 0.8) / 2 - 0.5:+.3f} |" in capsys.readouterr().out
