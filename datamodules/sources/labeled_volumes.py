@@ -53,7 +53,7 @@ class LabeledVolumes(VolumeSource):
             shown.
         table: A table that says it of each case, and may give groups and splits
             (:mod:`datamodules.sources.case_notes`); it wins over ``examined``. A path, relative to ``root``.
-        every: Take every so-manieth slice.
+        every: Take every n-th slice of a volume.
         drawn_only: Of labeled volumes, take only slices in which an examined class is drawn. Makes a smaller set, at
             the price of the certain absences in the other slices.
         name: Name of the store; the folder's by default.
