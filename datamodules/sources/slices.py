@@ -71,6 +71,8 @@ class SlicesSource(Source):
         """Hash the options, both tables, and size and time of every file."""
         digest = hashlib.sha256(json.dumps([self.name, self.left_right_axis, self.classes.to_json()]).encode())
         digest.update((self.root / "manifest.csv").read_bytes())
+        if len({item.spacing_mm for item in self.slices}) > 1:
+            digest.update(b" spacing by slice")  # apart from the stores of before, which forgot the spacings there
         for item in self.slices:
             for path in (item.image, item.label):
                 if path is not None:
@@ -88,7 +90,7 @@ class SlicesSource(Source):
                 label = np.zeros(image.shape, dtype=np.uint8)
             else:
                 label = read_label(item.label, f"{item.where}: {item.label}")
-            yield SourceCase(item.row, image, label, item.examined)
+            yield SourceCase(item.row, image, label, item.examined, spacing_mm=item.spacing_mm)
 
 
 def read_classes(path: Path, pairs: Sequence[Sequence[int]] | None = None) -> ClassTable:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -105,6 +106,34 @@ def test_columns_that_may_be_left_out(folder, kept, expected):
     assert [(row.group, row.volume, row.slice_index) for row in rows] == expected
     assert {(row.split, row.list_rank) for row in rows} == {("", -1)}
     assert source.spacing_mm is None
+
+
+def test_each_slice_keeps_its_spacing_where_they_differ(folder, tmp_path):
+    change(folder, 3, spacing_mm="3")
+    change(folder, 4, spacing_mm="")
+    store = build(folder, tmp_path / "cache")
+    assert [row.spacing_mm for row in store.cases] == [(1.5, 2.0), (3.0, 3.0), None]
+    assert store.header.spacing_mm is None
+    change(folder, 4, spacing_mm="3")
+    spaced = open_or_build(SlicesSource(folder), tmp_path / "cache", (12, 10), "spacing", (1.5, 2.0))
+    assert spaced.header.spacing_mm == (1.5, 2.0)
+    assert np.array_equal(spaced.images[0], picture(0)) and not np.array_equal(spaced.images[1], picture(1))
+
+
+def test_only_stores_of_differing_spacings_get_another_fingerprint(folder):
+    def of_files():
+        source = SlicesSource(folder)
+        digest = hashlib.sha256(json.dumps(["set", "none", source.classes.to_json()]).encode())
+        digest.update((folder / "manifest.csv").read_bytes())
+        for stat in (path.stat() for item in source.slices for path in (item.image, item.label) if path):
+            digest.update(f" {stat.st_size} {stat.st_mtime_ns}".encode())
+        return digest.hexdigest(), source.fingerprint()
+
+    before, now = of_files()
+    assert now == before
+    change(folder, 3, spacing_mm="3")
+    before, now = of_files()
+    assert now != before
 
 
 @pytest.mark.parametrize("column", ["image", "label", "annotated"])
