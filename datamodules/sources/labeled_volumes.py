@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -92,7 +92,7 @@ class LabeledVolumes(VolumeSource):
         """
         if not scans:
             raise InputError(f"{self.root}: no volume lies there; name the right folder")
-        self._classes, self.scans = classes, list(scans)
+        self._classes, self.scans = classes, []
         self._fingerprints: dict[int, str] = {}
         everywhere = examined_of(self.given_examined, classes, "data.source")
         table = None if self.table is None else self.root / self.table
@@ -104,6 +104,7 @@ class LabeledVolumes(VolumeSource):
             if examined.any() and scan.label is None:
                 raise InputError(f"{table}: {scan.name} has examined classes but no label file; mend either")
             self.examined[scan.name] = examined
+            self.scans.append(replace(scan, label=scan.label.only(examined) if scan.label else None))
 
     @property
     def classes(self) -> ClassTable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -32,6 +32,10 @@ class VolumeLabel(ABC):
     @abstractmethod
     def meaning(self) -> str:
         """A text that changes whenever the same files would mean something else."""
+
+    def only(self, examined: NDArray[np.bool_]) -> VolumeLabel:
+        """Return the label without what would hide an examined class; ``examined`` is (C,) bool."""
+        return self
 
     @abstractmethod
     def read(self, volume: Volume) -> Label:
@@ -106,6 +110,10 @@ class OrganFiles(VolumeLabel):
     def meaning(self) -> str:
         """The classes that have a file, and the rule."""
         return repr([sorted(self.organs), self.overlap])
+
+    def only(self, examined: NDArray[np.bool_]) -> VolumeLabel:
+        """Leave out the files of other classes: an unexamined lesion would cut a hole into its examined organ."""
+        return replace(self, organs={index: path for index, path in self.organs.items() if examined[index]})
 
     def read(self, volume: Volume) -> Label:
         """Return class ids.

@@ -137,6 +137,18 @@ def test_a_voxel_of_two_organs(organs, tmp_path, overlap, expected):
     assert np.array_equal(store.labels[4:], np.where(label == 2, expected, label))
 
 
+@pytest.mark.parametrize("overlap", ["ignore", "later"])
+def test_a_class_that_was_not_examined_hides_nothing_of_one_that_was(organs, tmp_path, overlap):
+    shared = {"root": str(organs), "layout": "organ_files", "missing": "unexamined", "overlap": overlap}
+    liver = (drawn(1) >= 2).astype(np.uint8)  # over all of the right kidney
+    write(organs / "s1" / "segmentations" / "liver.nii.gz", liver, orientation="RAS")
+    source = NiftiSource(**shared, examined=["kidney_left", "kidney_right"])
+    store = build(source, tmp_path / "cache")
+    label = radiological(drawn(1))
+    assert store.status[4:].tolist() == [[0, 1, 1, 0]] * 4
+    assert np.array_equal(store.labels[4:], np.where(label == 3, 0, label))
+
+
 def test_only_named_classes_are_read(organs, tmp_path):
     source = NiftiSource(root=str(organs), layout="organ_files", missing="unexamined", classes=["liver"])
     store = build(source, tmp_path / "cache")
