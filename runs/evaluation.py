@@ -21,6 +21,7 @@ from runs.evaluation_record import FILE, check_comparable, evaluation_record, fi
 from runs.found import find_checkpoints
 from runs.hardware.trainer import make_trainer
 from runs.stages.fitting import GIVEN
+from runs.trained_cases import warn_of_trained
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ def evaluate(
     )
     if baseline is not None:
         check_comparable(baseline, record)
+    warn_of_trained(find_checkpoints(checkpoint), data, part)
     output.mkdir(parents=True, exist_ok=True)
     callbacks = [build(node, output=str(output)) for node in report.values() if node is not None]
     runner = make_trainer(1, str(output), **settings(trainer), callbacks=callbacks)

@@ -161,6 +161,36 @@ def test_evaluations_that_differ_do_not_overwrite_each_other(finished, slices_fo
     assert names[0].startswith("supervised_last_") and names[0].endswith("_val")
 
 
+def test_it_is_said_which_measured_cases_a_network_was_trained_on(slices_folder, tmp_path, caplog):
+    folds = []
+    for fold in range(2):
+        cfg = small_run(slices_folder, "data.folds=2", f"data.fold={fold}", "trainer.max_epochs=1", root=tmp_path)
+        cfg.paths.run = str(tmp_path / f"fold{fold}")
+        train(cfg)
+        folds.append(Path(cfg.paths.run))
+
+    def said(*arguments):
+        caplog.clear()
+        evaluate_command(composed(tmp_path, *arguments, f"output={tmp_path / 'out'}", config="evaluate"))
+        return [record.getMessage() for record in caplog.records if "trained on by" in record.getMessage()]
+
+    one, other = folds
+    assert said(f"checkpoint={one}") == [] == said(f"checkpoint={one}", "part=train")
+    with (one / "split.csv").open() as file:
+        number = sum(row["part"] == "val" for row in csv.DictReader(file))
+    warning = f"{number} of {number} measured cases were trained on by {other}: its figures flatter; "
+    for asked in ((f"checkpoint=[{one},{other}]",), (f"checkpoint={one}", f"baseline={other}")):
+        (line,) = said(*asked)
+        assert line.startswith(warning)
+    own = ("data=slices", f"data.root={slices_folder}", "data.image_size=32", "data.similarity=1.0", "part=all")
+    (line,) = said(f"checkpoint={one}", *own)
+    assert f"of 12 measured cases were trained on by {one}" in line
+    assert said(f"checkpoint={one}", *own, "+data.source.name=another") == []
+    (other / "results.json").write_text("{")
+    with pytest.raises(InputError, match=r"fold1: split\.csv or results\.json is damaged"):
+        said(f"checkpoint=[{one},{other}]")
+
+
 def test_an_evaluation_is_not_its_own_baseline(finished, slices_folder):
     run, _ = finished
     _, output = evaluate_command(composed(slices_folder.parent, f"checkpoint={run}", config="evaluate"))
