@@ -15,6 +15,7 @@ from runs.found import find_checkpoints
 
 ENSEMBLE, MEMBER = "inference.ensemble.Ensemble", "inference.ensemble.Member"
 GRID = "datamodules.fit.StoredGrid"
+VOLUMES = "datamodules.sources.labeled_volumes.LabeledVolumes"
 
 
 class Inference(NamedTuple):
@@ -131,11 +132,27 @@ def member_of(loaded: Loaded, image_size: Any) -> Any:
 
 
 def axis_of(source: dict[str, Any]) -> str:
-    """Return the array axis along which left and right lie in a source's slices, as its node or its class says."""
+    """Return the array axis along which left and right lie in a source's slices, as its node or its class says.
+
+    Of joined sets it is the one that all have, else ``none``, as in their store.
+    """
+    if sets := source.get("sources"):
+        reader = {"reader": source.get("reader")}
+        axes = {axis_of(reader | one if reads_volumes(one) else one) for one in sets.values()}
+        return axes.pop() if len(axes) == 1 else "none"
     if source.get("reader"):
         return str(build(source["reader"], where="data.source.reader").left_right_axis)
     target = resolve(source["_target_"], "data.source")
     return str(source.get("left_right_axis") or getattr(target, "left_right_axis", "none"))
+
+
+def reads_volumes(source: dict[str, Any]) -> bool:
+    """Tell whether a source reads volumes, or a set that it joins does; joined slices have a reader, too."""
+    if sets := source.get("sources"):
+        return any(reads_volumes(one) for one in sets.values())
+    target = resolve(source["_target_"], "data.source")
+    volumes: Any = resolve(VOLUMES, "data.source")
+    return bool(source.get("reader")) or (isinstance(target, type) and issubclass(target, volumes))
 
 
 def reader_of(members: Sequence[Loaded], given: DictConfig | None) -> Any:
@@ -146,7 +163,8 @@ def reader_of(members: Sequence[Loaded], given: DictConfig | None) -> Any:
     """
     if given is not None:
         return build(given, where="reader")
-    nodes = [plain(one.config.data)["source"].get("reader") for one in members]
+    sources = [plain(one.config.data)["source"] for one in members]
+    nodes: list[Any] = [source.get("reader") if reads_volumes(source) else None for source in sources]
     if None in nodes:
         raise InputError(
             f"{members[nodes.index(None)].checkpoint}: it was trained on slices, not volumes; say how to read volumes: "

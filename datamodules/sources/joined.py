@@ -34,11 +34,12 @@ class JoinedSource(VolumeSource):
         rename: The name here of a class that a set calls otherwise, as ``{Leber: liver}``.
         merge: A class here that is the union of others, as ``{kidney: [kidney_left, kidney_right]}``; a set examined
             it where it examined the class itself, or all of its parts.
-        reader: Reads the volumes at prediction: the one that the sets share.
+        reader: Reads the volumes at prediction: the one that the sets share, if it is given.
         name: Name of the store.
 
     Raises:
-        InputError: If there is no set, a class is named that none has, or the sets lie in different frames.
+        InputError: If there is no set, a class is named that none has, or the sets lie in different frames or are
+            read in different ways.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class JoinedSource(VolumeSource):
         self.sources, self.reader, self.name = dict(sources), reader, name
         self._check_scales()
         self.left_right_axis = self._common_axis()
+        self._check_readers()
         tables = [source.classes for source in self.sources.values()]
         self._classes = joined_table(tables, rename or {}, merge or {}, classes)
         self.translations = {
@@ -134,14 +136,24 @@ class JoinedSource(VolumeSource):
         self.image_dtype, self.slope, self.intercept = scales[first]
         self.channels = self.sources[first].channels
 
+    def _readers(self) -> dict[str, VolumeReader]:
+        """Return what reads the volumes of each set that has such."""
+        readers = {key: getattr(one, "reader", None) for key, one in self.sources.items()}
+        return {key: reader for key, reader in readers.items() if isinstance(reader, VolumeReader)}
+
+    def _check_readers(self) -> None:
+        """Refuse a set that is read otherwise than prediction will read, as no network was trained on what it sees."""
+        for key, reader in self._readers().items():
+            if self.reader is not None and reader.options != self.reader.options:
+                raise InputError(
+                    f"data.source.sources.{key}: its volumes are read with {said(reader)}, at prediction with "
+                    f"{said(self.reader)}; write `reader: ${{data.source.reader}}` into the set"
+                )
+
     def _common_axis(self) -> str:
         """Return the axis along which left and right lie, and refuse sets that lie differently."""
         axes = {key: one.left_right_axis for key, one in self.sources.items()}
-        lies = {
-            key: reader.orientation
-            for key, one in self.sources.items()
-            if isinstance(reader := getattr(one, "reader", None), VolumeReader)
-        }
+        lies = {key: reader.orientation for key, reader in self._readers().items()}
         for told, what in ((lies, "orientation"), ({k: v for k, v in axes.items() if v != "none"}, "left_right_axis")):
             if len(set(told.values())) > 1:
                 said = ", ".join(f"{key} {value}" for key, value in told.items())
@@ -150,3 +162,9 @@ class JoinedSource(VolumeSource):
             logger.warning("%s: left_right_axis is known of some sets only, so mirrors stay off", self.name)
             return "none"
         return next(iter(axes.values()))
+
+
+def said(reader: VolumeReader) -> str:
+    """Write what distinguishes a reader as one would type it."""
+    orientation, window, percentiles = reader.options
+    return f"orientation={orientation} " + (f"percentiles={percentiles}" if window is None else f"window={window}")

@@ -167,6 +167,16 @@ def test_sets_of_volumes_keep_their_volumes_apart_and_join_sets_of_slices(tmp_pa
         JoinedSource({"a": sources["a"], "b": volumes(tmp_path / "d", ["spleen"], "RAS")})
 
 
+def test_sets_are_read_as_prediction_will_read(tmp_path):
+    source = volumes(tmp_path / "a", ["liver"])
+    assert JoinedSource({"a": source}, reader=VolumeReader()).volumes == ["a/c0", "a/c1"]
+    with pytest.raises(
+        InputError, match=r"sources\.a: .* orientation=PLS percentiles=.*, at prediction with "
+    ) as caught:
+        JoinedSource({"a": source}, reader=VolumeReader(window=(-160.0, 240.0)))
+    assert str(caught.value).endswith("window=(-160.0, 240.0); write `reader: ${data.source.reader}` into the set")
+
+
 def test_the_page_s_example_joins_what_it_names(tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
     example = OmegaConf.create(page.split("```yaml\n# @package _global_\n")[1].split("```")[0])
