@@ -72,28 +72,33 @@ class EvaluationModule(pl.LightningModule):
 
     def test_step(self, batch: ValidationBatch, batch_idx: int) -> dict[str, Tensor]:
         """Count one batch on the chosen grid, and return the prediction on the stored one and how sure it is."""
-        prediction, probs = self.predict(batch.seen.image)
+        probs = self.head.probs(self.network(batch.seen.image))
+        decoded = self._decoded(probs)
         if self.to_native is None:
-            self._count(prediction, batch)
+            self._count(self._renamed(decoded), batch)
         else:
             for row in range(len(probs)):
                 case = case_of(batch, row)
                 native, case = self.to_native(probs[row], case)
-                self._count(self._decoded(native[None]), case)
-        return {"prediction": prediction, "confidence": confidence_of(prediction, probs)}
+                self._count(self._renamed(self._decoded(native[None])), case)
+        return {"prediction": self._renamed(decoded), "confidence": confidence_of(decoded, probs)}
 
     def predict(self, image: Float[Tensor, "B I H W"]) -> tuple[UInt8[Tensor, "B H W"], Float[Tensor, "B C H W"]]:
         """Return label maps of the target's classes, and the probabilities of the network's own."""
         probs = self.head.probs(self.network(image))
-        return self._decoded(probs), probs
+        return self._renamed(self._decoded(probs)), probs
 
     def _decoded(self, probs: Float[Tensor, "B C H W"]) -> UInt8[Tensor, "B H W"]:
-        """Return label maps of the target's classes."""
+        """Return label maps of the network's own classes."""
         prediction = self.head.decode(probs)
         if self.refine is not None:
             cleaned = [self.refine(one, self.classes) for one in prediction.cpu().numpy()]
             prediction = torch.from_numpy(np.stack(cleaned)).to(prediction.device)
-        renamed: Tensor = self.rename[prediction.long()]  # type: ignore[index]
+        return prediction
+
+    def _renamed(self, decoded: UInt8[Tensor, "B H W"]) -> UInt8[Tensor, "B H W"]:
+        """Return label maps of the target's classes."""
+        renamed: Tensor = self.rename[decoded.long()]  # type: ignore[index]
         return renamed
 
     def _count(self, prediction: UInt8[Tensor, "B H W"], batch: ValidationBatch) -> None:
@@ -115,9 +120,9 @@ class EvaluationModule(pl.LightningModule):
         self.figures = {key: float(value) for key, value in figures.items()}
 
 
-def confidence_of(prediction: UInt8[Tensor, "B H W"], probs: Float[Tensor, "B C H W"]) -> Float[Tensor, "B H W"]:
-    """Return the probability of what was predicted: of the most probable class, or of the background."""
-    return torch.where(prediction > 0, probs[:, 1:].amax(dim=1), probs[:, 0])
+def confidence_of(decoded: UInt8[Tensor, "B H W"], probs: Float[Tensor, "B C H W"]) -> Float[Tensor, "B H W"]:
+    """Return the probability of what was drawn, which a peak or the cleaning may have kept from the most probable."""
+    return probs.gather(1, decoded[:, None].long())[:, 0]
 
 
 def case_of(batch: ValidationBatch, row: int) -> ValidationBatch:

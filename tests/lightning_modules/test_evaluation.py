@@ -3,7 +3,7 @@ import torch
 from lightning_modules.evaluation import EvaluationModule
 from partial_labels.batch import HUMAN, PartialLabelBatch, ValidationBatch
 from partial_labels.classes import ClassTable
-from partial_labels.head import SoftmaxHead
+from partial_labels.head import SigmoidHead, SoftmaxHead
 
 
 class Oracle(torch.nn.Module):
@@ -51,3 +51,18 @@ def test_classes_that_the_network_does_not_know_are_counted_nowhere():
     assert figures["dice/liver"] == 1.0 and figures["dice_classes"] == 1
     assert "dice/pancreas" not in figures
     assert figures["dice_pessimistic"] == 1.0
+
+
+def test_the_confidence_is_that_of_the_class_that_was_drawn():
+    class Fixed(torch.nn.Module):
+        """Two pixels: liver .6 and spleen .4, spleen .9 and liver .2; only the spleen reaches its peak."""
+
+        def forward(self, image):
+            return torch.tensor([[[[0.6, 0.2]], [[0.4, 0.9]], [[0.1, 0.1]]]]).logit()
+
+    target = ClassTable.from_foreground(["aorta", "spleen", "liver"])
+    for peak, drawn, confidence in ((None, [3, 2], [0.6, 0.9]), (0.8, [2, 2], [0.4, 0.9]), (0.95, [0, 0], [0.4, 0.1])):
+        module = EvaluationModule(Fixed(), SigmoidHead(0.3, peak=peak), KNOWN, target)
+        step = module.test_step(case([[0, 0]]), 0)
+        assert step["prediction"].tolist() == [[drawn]]
+        torch.testing.assert_close(step["confidence"], torch.tensor([[confidence]]))
