@@ -29,13 +29,25 @@ try:
 except ModuleNotFoundError as missing:
     raise InputError("tune.py needs Optuna: pip install 'partialseg[search]'") from missing
 
-from runs.sweeps.search_space import Space, default_values, grid_of, read_space, write_experiment
+from runs.sweeps.search_space import (
+    Space,
+    check_deletions,
+    default_values,
+    grid_of,
+    read_space,
+    without,
+    write_experiment,
+)
 from runs.sweeps.trial import Objective, counts
 
 log = logging.getLogger(__name__)
 
 KILLED_AFTER = 3
 """Heartbeats that may fail to come before a trial counts as killed."""
+
+
+NOT_KEPT = ("paths.", "data.root=", "logger", "trainer.progress_bar=")
+"""What is typed for this search alone and not written into its experiment."""
 
 
 class Best(NamedTuple):
@@ -59,7 +71,8 @@ def search(cfg: DictConfig) -> Best:
     space = read_space(OmegaConf.to_container(cfg.search, resolve=True))  # type: ignore[arg-type]
     folder = Path(cfg.paths.run)
     folder.mkdir(parents=True, exist_ok=True)
-    typed = [str(one) for one in HydraConfig.get().overrides.task if not str(one).startswith(("search", "tune."))]
+    typed = without([str(one) for one in HydraConfig.get().overrides.task], ("search", "tune."))
+    check_deletions(without(typed, NOT_KEPT))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats, since Optuna 2.9
         study = open_study(cfg, space, folder)
@@ -184,7 +197,6 @@ def write_best(study: optuna.Study, cfg: DictConfig, folder: Path, typed: Sequen
     overrides = [*typed, *best.user_attrs["overrides"]]
     path = Path(cfg.tune.experiment) / f"{HydraConfig.get().runtime.choices['search']}_best.yaml"
     loader = GlobalHydra.instance().config_loader()
-    kept = [one for one in overrides if not one.startswith(("paths.", "data.root=", "logger", "trainer.progress_bar="))]
-    write_experiment(path, comment, kept, lambda key: bool(loader.get_group_options(key)))
+    write_experiment(path, comment, without(overrides, NOT_KEPT), lambda key: bool(loader.get_group_options(key)))
     log.info(comment)
     return Best(float(best.value), best.user_attrs["overrides"], path)

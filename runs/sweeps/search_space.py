@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -116,19 +117,43 @@ def override(key: str, value: Any) -> str:
     return f"{key}={'null' if value is None else value}"
 
 
+def without(overrides: Sequence[str], dropped: tuple[str, ...]) -> list[str]:
+    """Return the overrides whose keys, without ``+``, ``++`` or ``~``, begin with none of ``dropped``."""
+    return [one for one in overrides if not one.lstrip("+~").startswith(dropped)]
+
+
+def check_deletions(overrides: Sequence[str]) -> None:
+    """Refuse what no experiment file can say.
+
+    Raises:
+        InputError: If an override deletes anything but a callback.
+    """
+    for one in overrides:
+        if one.startswith("~") and not re.fullmatch(r"~callbacks\.\w+(=.*)?", one):
+            raise InputError(
+                f"{one}: the experiment of the best trial could not delete it; only ~callbacks.NAME can go"
+            )
+
+
+def listed(value: str) -> list[str]:
+    """Return the choices that a group was given: ``a``, or ``[a,b]``."""
+    return [str(one) for one in yaml.safe_load(value)] if value.startswith("[") else [value]
+
+
 def write_experiment(path: Path, comment: str, overrides: Sequence[str], is_group: Callable[[str], bool]) -> None:
     """Write overrides as a file that ``experiment=<its name>`` takes.
 
-    An experiment among them becomes what the new one stands on.
+    Experiments among them become what the new one stands on, and a callback that is deleted becomes null.
 
     Args:
         path: The file.
         comment: What it is, one line.
-        overrides: ``key=value``, later ones winning.
+        overrides: ``key=value`` or ``~callbacks.NAME``, later ones winning.
         is_group: Tells whether a key is a group of the configuration.
     """
-    typed = dict(one.lstrip("+").split("=", 1) for one in overrides)
-    base = [typed.pop("experiment")] if "experiment" in typed else []
+    split = [one.lstrip("+").partition("=") for one in overrides]
+    typed = {key.lstrip("~"): "null" if key.startswith("~") else value for key, _, value in split}
+    base = listed(typed.pop("experiment")) if "experiment" in typed else []
     groups = [{f"override /{key}": value} for key, value in typed.items() if is_group(key)]
     content = OmegaConf.create({})
     for key, value in typed.items():

@@ -74,6 +74,26 @@ def test_a_search_finds_better_than_the_default_and_writes_an_experiment(command
     assert cfg.scheduler._target_.lower().count(best["scheduler"]) == 1
 
 
+def test_what_was_typed_in_other_forms_is_in_the_experiment(command, tmp_path):
+    searched = ("search=loss", "++search.loss.choices=[masked,marginal]", "++tune.startup_trials=2", "tune.trials=1")
+    typed = ("experiment=[acdc_7,missformer]", "~callbacks.cost", "++data.batch_size=6", "data.root=FOLDER")
+    assert command(lambda cfg: 0.5, *searched, *typed) == 0
+    register()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(CONF, version_base="1.3"):
+        cfg = compose("config", ["experiment=loss_best", f"hydra.searchpath=[file://{tmp_path}/study]"])
+    assert cfg.data.labeled_first == 136 and "missformer" in cfg.model._target_
+    assert cfg.callbacks.cost is None and cfg.callbacks.collapse is not None
+    assert cfg.data.batch_size == 6 and "tune" not in cfg and "search" not in cfg
+
+
+def test_what_no_experiment_can_say_is_refused_before_the_first_trial(command, tmp_path, capsys):
+    assert command(peak, "~report.panels", "tune.trials=1") == 1
+    line = "~report.panels: the experiment of the best trial could not delete it; only ~callbacks.NAME can go"
+    assert capsys.readouterr().err == f"error: {line}\n"
+    assert not (tmp_path / "study" / "study.db").exists()
+
+
 def test_what_fails_is_recorded_and_the_study_goes_on(command, tmp_path):
     def figure(cfg):
         number = int(cfg.paths.run[-4:])
