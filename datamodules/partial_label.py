@@ -27,7 +27,7 @@ from datamodules.pools import TrainingPools
 from datamodules.presence import present_cells
 from datamodules.sampler import Stream, StreamSampler, rare_class_weights
 from datamodules.sources.base import Source
-from datamodules.splits import PARTS, Split, make_split
+from datamodules.splits import PARTS, Split, given_parts, make_split
 from partial_labels.batch import PartialLabelBatch, ValidationBatch
 from partial_labels.case_store import CaseStore
 from partial_labels.errors import InputError
@@ -242,13 +242,19 @@ class PartialLabelDataModule(pl.LightningDataModule):
         return self.statistics
 
     def part(self, name: str) -> Ids:
-        """Return the cases of ``train``, ``val``, ``test``, or of ``all``, which needs no split."""
+        """Return the cases of ``train``, ``val``, ``test``, or of ``all``, which needs no split.
+
+        Nor does a part of a source that gives none of its cases to train, as a set to test on: nothing is drawn there.
+        """
         if name not in (*PARTS, "all"):
             raise InputError(f"part={name}: choose one of {', '.join(PARTS)}, all")
         if name == "all":
             return np.arange(len(self.opened), dtype=np.int64)
-        self.setup()
-        ids: Ids = getattr(self.split, name)
+        if self.split is None and "train" not in (given := given_parts(self.opened)):
+            ids: Ids = np.flatnonzero(given == name).astype(np.int64)
+        else:
+            self.setup()
+            ids = getattr(self.split, name)
         if not len(ids):
             raise InputError(f"{self.opened.header.name}: the split has no {name} cases; choose another part")
         return ids

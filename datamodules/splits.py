@@ -131,7 +131,7 @@ def make_split(
     cluster = cluster_vectors(vectors, similarity)
     shown = present_cells(store) & (store.status == HUMAN)
     balanced = shown if store.truth is None else present_cells(store, truth=True)
-    part = _given_parts(store)
+    part = given_parts(store)
     if not (part == "val").any():
         shares = np.array([1 - val_fraction, val_fraction])
         drawn = _draw(store, part, cluster, balanced, shares, seed)
@@ -163,7 +163,12 @@ def _check_arguments(val_fraction: float, folds: int | None, fold: int | None, s
         raise InputError(f"data.fold={fold}: must lie in 0 to {folds - 1} (data.folds={folds})")
 
 
-def _given_parts(store: CaseStore) -> Parts:
+def given_parts(store: CaseStore) -> Parts:
+    """Return the part of each case as the source gives it; one without a word trains.
+
+    Raises:
+        InputError: If a case is given another word.
+    """
     given = store.cases.column("split")
     unknown = np.flatnonzero(~np.isin(given, ("", *PARTS)))
     if len(unknown):

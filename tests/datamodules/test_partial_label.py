@@ -32,6 +32,17 @@ def test_the_manifest_decides_what_trains_and_what_is_labeled(slices_folder, tmp
     assert module.steps_per_epoch == 2
 
 
+def test_a_set_that_is_all_test_is_measured_without_a_split(slices_folder, tmp_path):
+    manifest = slices_folder / "manifest.csv"
+    manifest.write_text(manifest.read_text().replace(",train,", ",test,").replace(",val,", ",test,"))
+    module = PartialLabelDataModule(SlicesSource(str(slices_folder)), str(tmp_path / "cache"), image_size=32)
+    assert module.part("test").tolist() == list(range(12)) and len([*module.evaluation_loader("test")]) == 1
+    with pytest.raises(InputError, match="the split has no val cases; choose another part"):
+        module.part("val")
+    with pytest.raises(InputError, match="0 training cases"):
+        module.setup()
+
+
 def test_the_open_stream_draws_every_case_with_an_unknown_class(slices_folder, tmp_path):
     module = made(slices_folder, tmp_path, unlabeled_batch_size=2)
     module.begin_stage(["labeled", "open"])
