@@ -114,8 +114,8 @@ class Run:
 
     @property
     def running(self) -> bool:
-        """Whether a process is at work on it: it holds a lock on the checkpoints."""
-        return is_locked(self.path / "checkpoints")
+        """Whether a process is at work on it: it holds the lock of ``runs.training.claimed``."""
+        return is_locked(self.path / "checkpoints" / ".lock")
 
     @property
     def state(self) -> str:
@@ -167,16 +167,13 @@ def read_run(path: Path, name: str) -> Run:
     return Run(path, name, config, results, read_curves(metrics) if metrics.is_file() else {})
 
 
-def is_locked(folder: Path) -> bool:
-    """Whether a process holds this folder."""
+def is_locked(path: Path) -> bool:
+    """Whether another process holds this file; one that is missing nobody holds."""
     try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with path.open("rb") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    finally:
-        os.close(handle)
+    except OSError:
+        return False
     return False

@@ -1,12 +1,10 @@
-import fcntl
-import os
 import shutil
 
 import pytest
 
 from reports.comparison.jobs import find_sweeps, missing_jobs, notes_on_sweep
 from reports.comparison.runs import read_runs
-from tests.finished_runs import write_run
+from tests.finished_runs import at_work, write_run
 
 
 @pytest.fixture
@@ -50,10 +48,7 @@ def test_what_completes_a_sweep_is_said_until_it_is_complete(sweep):
         "5_supervised (seed=5): refused: a, b",
         f"{sweep}: 3 without a run and 1 unfinished; complete it: python train.py -m resume_sweep={sweep}",
     ]
-    (sweep / "4_supervised" / "checkpoints").mkdir()
-    handle = os.open(sweep / "4_supervised" / "checkpoints", os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)  # as train.py holds it
-    assert notes_on_sweep(sweep, [], read_runs([sweep])) == [f"{sweep}: 1 unfinished; it is still at work"]
-    os.close(handle)
+    with at_work(sweep / "4_supervised"):
+        assert notes_on_sweep(sweep, [], read_runs([sweep])) == [f"{sweep}: 1 unfinished; it is still at work"]
     shutil.rmtree(sweep / "4_supervised")
     assert notes_on_sweep(sweep, [], read_runs([sweep])) == []

@@ -1,13 +1,11 @@
-import fcntl
 import json
-import os
 
 import pytest
 
 from partial_labels.errors import InputError
 from reports.comparison.runs import read_run, read_runs
 from reports.run_directories import find_runs
-from tests.finished_runs import EPOCHS, write_run
+from tests.finished_runs import EPOCHS, at_work, write_run
 
 
 def test_a_sweep_is_taken_apart_into_its_jobs_in_the_order_of_their_numbers(tmp_path):
@@ -57,10 +55,9 @@ def test_a_run_at_work_is_told_from_one_that_stopped(tmp_path):
     assert run.state == "stopped after 3 of 6 epochs"
     (run.path / "failure.txt").write_text("a weight is not finite\n")
     assert run.state == "failed after 3 of 6 epochs: a weight is not finite"
-    handle = os.open(run.path / "checkpoints", os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)  # as train.py holds it
-    assert run.state == "running after 3 of 6 epochs"
-    os.close(handle)
+    with at_work(run.path):
+        assert run.state == "running after 3 of 6 epochs"
+    assert run.state.startswith("failed after 3 of 6 epochs")
     assert read_run(write_run(tmp_path / "done"), "done").state == "finished"
 
 
