@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -61,9 +61,10 @@ def group_runs(runs: Sequence[Run], keys: Sequence[str] = ()) -> list[Group]:
         members.setdefault(tuple(texts[key][number] for key in asked), []).append(number)
     groups = []
     every = [dict(zip(asked, values, strict=True)) for values in members]
-    for named, numbers in zip(every, members.values(), strict=True):
+    labels = labels_of([needed(named, every) for named in every])
+    for label, named, numbers in zip(labels, every, members.values(), strict=True):
         inside = sorted((runs[number] for number in numbers), key=lambda run: run.seed)
-        groups.append(Group(label_of(needed(named, every)), named, inside, telling_keys(inside)))
+        groups.append(Group(label, named, inside, telling_keys(inside)))
     return groups
 
 
@@ -153,14 +154,32 @@ def needed(named: Mapping[str, str], every: Sequence[Mapping[str, str]]) -> dict
     return kept
 
 
-def label_of(named: Mapping[str, str]) -> str:
+def labels_of(every: Sequence[Mapping[str, str]]) -> list[str]:
+    """Write the values of each group in a line; where two lines are the same, with the names of all their keys."""
+    names = short_names({key for named in every for key in named})
+    labels = [label_of(named, names) for named in every]
+    return [
+        label if labels.count(label) == 1 else ", ".join(f"{names[key]} {value}" for key, value in named.items())
+        for label, named in zip(labels, every, strict=True)
+    ]
+
+
+def label_of(named: Mapping[str, str], names: Mapping[str, str]) -> str:
     """Write the values of a group in a line, with the names of those keys that a value does not speak for."""
     said = {key: value for key, value in named.items() if value != ABSENT} or dict(named)
     parts = [
-        value if _names(key) or key.endswith("_target_") else f"{key.split('.')[-1]} {value}"
-        for key, value in said.items()
+        value if _names(key) or key.endswith("_target_") else f"{names[key]} {value}" for key, value in said.items()
     ]
     return ", ".join(parts) or "all runs"
+
+
+def short_names(keys: Collection[str]) -> dict[str, str]:
+    """Return the fewest last words of each key in which no other key ends; the whole key where there are none."""
+    ends = {key: [key.split(".", start)[-1] for start in range(key.count("."), -1, -1)] for key in keys}
+    return {
+        key: next((end for end in own if sum(end in others for others in ends.values()) == 1), key)
+        for key, own in ends.items()
+    }
 
 
 def select(config: Mapping[str, Any], key: str) -> Any:

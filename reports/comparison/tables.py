@@ -30,17 +30,16 @@ COST = ("steps", "seconds", "processor seconds", "images/s", "memory GB")
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print the groups, the best first, whether they differ by more than noise, and what must be known to read it."""
-    name, base = comparison.figure, comparison.baseline
-    gains = {gain.group: gain for gain in comparison.gains[name]}
+    name = comparison.figure
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(name, overflow="fold", min_width=14)
     for title in ("runs", "last", "best"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("gain (95 % over patients)", justify="right", no_wrap=True)
-    for group in ranked(comparison):
+    for group, gain in ranked_gains(comparison):
         figures = [figure_of(group, evaluated(which, comparison.part), name) for which in ("last", "best")]
         cells = [group.label, runs_text(group), *map(spread_of, figures)]
-        table.add_row(*map(Text, [*cells, "baseline" if group is base else gain_text(gains[group.label])]))
+        table.add_row(*map(Text, [*cells, gain_text(gain) if gain else "baseline"]))
     console.print(table)
     for gain in comparison.gains[name]:
         console.print(Text(f"{gain.group}: {gain.verdict}"), soft_wrap=True)
@@ -50,10 +49,10 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 def short_rows(comparison: Comparison) -> Rows:
     """Return a row a group, the best first: runs, last figure, gain over the baseline, and what may be said of it."""
-    gains = {gain.group: gain for gain in comparison.gains[comparison.figure]}
-    rows = figure_rows(ranked(comparison), evaluated("last", comparison.part), [comparison.figure])
-    said = {label: [gain_text(gain).partition(" ")[0], gain.verdict] for label, gain in gains.items()}
-    return [[*row, *said.get(row[0], ["", "the baseline"])] for row in rows]
+    groups, gains = zip(*ranked_gains(comparison), strict=True)
+    rows = figure_rows(groups, evaluated("last", comparison.part), [comparison.figure])
+    said = [[gain_text(gain).partition(" ")[0], gain.verdict] if gain else ["", "the baseline"] for gain in gains]
+    return [[*row, *words] for row, words in zip(rows, said, strict=True)]
 
 
 def figure_rows(groups: Sequence[Group], checkpoint: str, names: Sequence[str]) -> Rows:
@@ -160,6 +159,13 @@ def ranked(comparison: Comparison) -> list[Group]:
     return sorted(comparison.groups, key=key)
 
 
+def ranked_gains(comparison: Comparison) -> list[tuple[Group, Gain | None]]:
+    """Return the groups as ``ranked`` does, each with its gain, None for the baseline."""
+    others = [id(group) for group in comparison.groups if group is not comparison.baseline]
+    gains = dict(zip(others, comparison.gains[comparison.figure], strict=True))
+    return [(group, gains.get(id(group))) for group in ranked(comparison)]
+
+
 def runs_text(group: Group) -> str:
     """Count the runs, and those of them that finished where these are fewer."""
     done, whole = len(group.finished), len(group.runs)
@@ -171,9 +177,9 @@ def spread_of(figure: Mean) -> str:
     return spread(figure.values) if figure.values else ABSENT
 
 
-def gain_text(gain: Gain | None) -> str:
+def gain_text(gain: Gain) -> str:
     """Write a gain with its interval over patients."""
-    if gain is None or gain.over_cases is None or math.isnan(gain.over_cases.mean):
+    if gain.over_cases is None or math.isnan(gain.over_cases.mean):
         return ABSENT
     return f"{gain.over_cases.mean:+.3f} ({_interval(gain.over_cases[1:])})"
 

@@ -18,6 +18,7 @@ from reports.comparison.tables import (
     print_comparison,
     pseudo_rows,
     run_rows,
+    short_rows,
 )
 from tests.finished_runs import PATIENTS, write_run
 
@@ -70,6 +71,19 @@ def test_the_baseline_is_a_label_or_a_value_of_one_group(sweep):
         compare([sweep], baseline="nobody")
     with pytest.raises(InputError, match=r"several groups are meant; there is supervised \| teacher_student$"):
         compare([sweep], ["ssl.name", "ssl.decay"], baseline="-")
+
+
+def test_groups_that_differ_in_keys_of_one_name_keep_their_own_gains(tmp_path):
+    keys = {"augment.gamma.probability": 0.2, "augment.noise.probability": 0.2}
+    changed = [{}, *({key: 0.5} for key in keys)]
+    for number, (change, gain) in enumerate(zip(changed, (0.0, 0.2, -0.2), strict=True)):
+        write_run(tmp_path / str(number), gain=gain, changes=keys | change)
+    comparison = compare([tmp_path])
+    rows = {row[0]: row[3:] for row in short_rows(comparison)}
+    assert rows["gamma.probability 0.5"][0].startswith("+0.") and rows["noise.probability 0.5"][0].startswith("-0.")
+    assert rows["gamma.probability 0.2, noise.probability 0.2"] == ["", "the baseline"]
+    for label in rows:
+        assert compare([tmp_path], baseline=label).baseline.label == label
 
 
 def test_what_the_runs_monitored_counts_unless_something_else_is_asked(tmp_path):

@@ -1,7 +1,7 @@
 import pytest
 
 from partial_labels.errors import InputError
-from reports.comparison.keys import differing_keys, flatten, group_runs, label_of, telling_keys
+from reports.comparison.keys import differing_keys, flatten, group_runs, labels_of, telling_keys
 from reports.comparison.runs import read_runs
 from tests.finished_runs import write_run
 
@@ -70,5 +70,17 @@ def test_leaves_are_flattened_with_lists_of_plain_values_whole():
 
 
 def test_a_value_that_does_not_speak_for_itself_is_named():
-    assert label_of({"ssl.name": "supervised", "optimizer.lr": "0.1", "ssl.decay": "-"}) == "supervised, lr 0.1"
-    assert label_of({"ssl.decay": "-"}) == "decay -"
+    named = {"ssl.name": "supervised", "optimizer.lr": "0.1", "ssl.decay": "-"}
+    assert labels_of([named, {"ssl.decay": "-"}]) == ["supervised, lr 0.1", "decay -"]
+
+
+def test_no_label_repeats(tmp_path):
+    first, second = "augment.gamma.probability", "augment.noise.probability"
+    changes = [{first: 0.2, second: 0.2}, {first: 0.5, second: 0.2}, {first: 0.2, second: 0.5}]
+    groups = group_runs(runs_of(tmp_path, *({"changes": one} for one in changes)))
+    assert [group.label for group in groups] == [
+        "gamma.probability 0.2, noise.probability 0.2", "gamma.probability 0.5", "noise.probability 0.5"
+    ]  # fmt: skip
+    assert labels_of([{"a._target_": "Dice"}, {"b._target_": "Dice"}]) == ["a._target_ Dice", "b._target_ Dice"]
+    assert labels_of([{"ssl": "one", "a.b": "-"}, {"ssl": "one", "c.d": "-"}]) == ["ssl one, b -", "ssl one, d -"]
+    assert labels_of([{"a.lr": "1"}, {"b.a.lr": "1"}]) == ["a.lr 1", "b.a.lr 1"]
