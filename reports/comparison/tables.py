@@ -99,14 +99,14 @@ def images_of(run: Run) -> float:
     A stream whose pool is empty is left out of the batches, as the DataModule leaves it out.
     """
     data, cases = run.config.get("data", {}), (run.results or {}).get("cases", {})
-    sizes = {"labeled": "batch_size", "pseudo_labeled": "pseudo_batch_size", "unlabeled": "unlabeled_batch_size"}
+    sizes = {"labeled": "batch_size", "pseudo_labeled": "pseudo_batch_size"}
+    sizes |= dict.fromkeys(("unlabeled", "open"), "unlabeled_batch_size")
     streams = {stage["name"]: stage.get("streams", []) for stage in run.config.get("ssl", {}).get("stages", [])}
     if not cases or not {*sizes.values()} <= data.keys():
         return math.nan
     steps = data.get("steps_per_epoch") or math.ceil(cases["labeled"] / data["batch_size"])
-    drawn = {name: [one for one in given if cases["labeled" if one == "labeled" else "unlabeled"]]
-             for name, given in streams.items()}  # fmt: skip
-    batch = {name: sum(data[sizes[one]] for one in given) for name, given in drawn.items()}
+    empty = () if cases["unlabeled"] else ("unlabeled", "pseudo_labeled")
+    batch = {name: sum(data[sizes[one]] for one in given if one not in empty) for name, given in streams.items()}
     return float(sum(stage["epochs"] * steps * batch.get(stage["name"], math.nan) for stage in run.stages))
 
 

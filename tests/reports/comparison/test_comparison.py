@@ -142,7 +142,13 @@ def test_images_are_counted_by_stage_and_stream(tmp_path):
     config.ssl.stages = stages
     OmegaConf.save(config, path / "config.yaml")
     results = json.loads((path / "results.json").read_text())
-    for unlabeled, images in ((30, 3 * 5 * 4 + 3 * 5 * (4 + 3)), (0, 6 * 5 * 4)):
+    for stream, unlabeled, images in (
+        ("pseudo_labeled", 30, 3 * 5 * 4 + 3 * 5 * (4 + 3)), ("pseudo_labeled", 0, 6 * 5 * 4),
+        ("unlabeled", 0, 6 * 5 * 4),
+        ("open", 30, 3 * 5 * 4 + 3 * 5 * (4 + 2)), ("open", 0, 3 * 5 * 4 + 3 * 5 * (4 + 2)),
+    ):  # fmt: skip
+        config.ssl.stages[1].streams = ["labeled", stream]
+        OmegaConf.save(config, path / "config.yaml")
         results["cases"] = {"labeled": 18, "unlabeled": unlabeled}
         (path / "results.json").write_text(json.dumps(results))
         assert images_of(read_runs([path])[0]) == images
