@@ -21,7 +21,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -175,6 +175,25 @@ class CaseTable(Sequence[CaseRow]):
         return cls([CaseRow(**{name: kinds[name](text) for name, text in row.items()}) for row in rows])
 
 
+def group_of_volume(rows: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the group of each volume, in the order of first appearance; every table knows a volume by its name alone.
+
+    Args:
+        rows: Volume and group of each case.
+
+    Raises:
+        InputError: If a volume lies in two groups.
+    """
+    groups: dict[str, str] = {}
+    for volume, group in rows:
+        if (first := groups.setdefault(volume, group)) != group:
+            raise InputError(
+                f"volume {volume!r} lies in two groups, {first!r} and {group!r}; give each volume a name of its own, "
+                f"such as {first}_{volume} and {group}_{volume}"
+            )
+    return groups
+
+
 @dataclass(frozen=True)
 class CaseStore:
     """A store that was opened; arrays are memory maps and cost nothing until they are read.
@@ -212,7 +231,7 @@ class CaseStore:
         """Open a store.
 
         Raises:
-            InputError: If the folder is no store, or one of another format.
+            InputError: If the folder is no store, or one of another format, or a volume lies in two groups.
         """
         path = Path(path)
         try:
@@ -222,7 +241,7 @@ class CaseStore:
         if not isinstance(record, dict) or record.get("format") != FORMAT:
             raise InputError(f"{path}: no case store of format {FORMAT}; delete the folder, it is built anew")
         try:
-            return cls(
+            store = cls(
                 path,
                 StoreHeader.from_json(record),
                 CaseTable.read(path / "cases.csv"),
@@ -231,6 +250,8 @@ class CaseStore:
             )
         except (OSError, EOFError, ValueError, KeyError, TypeError, StopIteration) as error:
             raise InputError(f"{path}: damaged case store ({error}); delete the folder, it is built anew") from error
+        group_of_volume((row.volume, row.group) for row in store.cases.rows)
+        return store
 
     def __post_init__(self) -> None:
         slices: tuple[int, ...] = (len(self.cases), *self.header.size)

@@ -14,6 +14,8 @@ from scipy.special import stdtrit
 
 from metrics.means import Floats, Ints
 from metrics.paired import CellSums, Difference, paired_gain
+from partial_labels.case_store import group_of_volume
+from partial_labels.errors import InputError
 from reports.comparison.files import read_table
 from reports.comparison.keys import Group
 from reports.comparison.runs import Run, evaluated
@@ -142,10 +144,14 @@ def read_cells(run: Run, figure: str, part: str = "val") -> Cells:
     """Read the Dice of every case, or volume, and class that an evaluation counted, with the patient of each.
 
     Volumes are numbered in the order in which the case table names them.
+
+    Raises:
+        InputError: If the run was made when a volume could still lie in two groups.
     """
-    patients: dict[str, str] = {}
-    for row in run.split:
-        patients.setdefault(row["volume"], row["group"])
+    try:
+        patients = group_of_volume((row["volume"], row["group"]) for row in run.split)
+    except InputError as error:
+        raise InputError(f"{run.path / 'split.csv'}: {error}, and run it again") from error
     units = sorted({row["group"] for row in run.split if row["part"] == part})
     place = [units.index(group) if group in units else -1 for group in patients.values()]
     path = run.path / "evaluation" / evaluated("last", part) / PAIRED[figure]

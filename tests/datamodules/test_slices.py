@@ -136,6 +136,15 @@ def test_only_stores_of_differing_spacings_get_another_fingerprint(folder):
     assert now != before
 
 
+def test_a_volume_of_two_groups_is_refused(folder, tmp_path):
+    change(folder, 3, group="p2")
+    for _ in ("built", "found"):
+        with pytest.raises(InputError, match=r"volume 'p1_a' lies in two groups, 'p1' and 'p2'; give each .* p2_p1_a$"):
+            build(folder, tmp_path / "cache")
+    change(folder, 3, volume="p2_a")
+    assert build(folder, tmp_path / "cache").cases.volume_number.tolist() == [0, 1, 0]
+
+
 @pytest.mark.parametrize("column", ["image", "label", "annotated"])
 def test_a_missing_column_is_named(folder, column):
     write_manifest(folder, [{k: v for k, v in row.items() if k != column} for row in read_rows(folder)])

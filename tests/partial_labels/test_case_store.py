@@ -33,7 +33,7 @@ def write(path, num_cases=3, with_truth=False, native=(), **changes):
             label, truth = random.integers(0, 4, (2, *SIZE)).astype(np.uint8)
             examined = np.array([False, True, i > 0, i > 1])
             native_label = random.integers(0, 4, (5 + i, 7)).astype(np.uint8) if i in native else None
-            row = CaseRow(f"a, {i}", f"patient{i}", f"scan{i % 2}", i, "train", 5 - i)
+            row = CaseRow(f"a, {i}", f"patient{i % 2}", f"scan{i % 2}", i, "train", 5 - i)
             writer.add(row, image, label, examined, truth if with_truth else None, native_label)
             kept[i] = image, label, truth, native_label
     return kept
