@@ -73,7 +73,7 @@ class TableSweeper(BasicSweeper):
         assert self.config is not None
         folder = Path(self.config.hydra.sweep.dir)
         if (folder / RECORD).exists() and not self.resume:
-            raise InputError(f"{folder}: another sweep lies there; resume_sweep={folder} completes it")
+            raise InputError(f"{folder}: another sweep lies there; {resuming(folder)} completes it")
         jobs = self.jobs(arguments)
         folder.mkdir(parents=True, exist_ok=True)
         if not self.resume:
@@ -155,4 +155,9 @@ def row_name(variant: str, words: Sequence[str]) -> str:
 
 def completing(folder: Path) -> str:
     """Say how a sweep is completed."""
-    return f"complete the sweep: python train.py -m resume_sweep={folder}"
+    return f"complete the sweep: python train.py -m {resuming(folder)}"
+
+
+def resuming(folder: Path) -> str:
+    """Return the argument that names a sweep, as it is typed in a shell; Hydra does not read it."""
+    return shlex.quote(f"resume_sweep={folder}")

@@ -30,7 +30,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandat
 
 from partial_labels.errors import InputError, Interrupted
 from runs.configuration.targets import parameters, resolve, suggest
-from runs.sweeps.sweep import SweepFailedError, isolated, resumed_arguments
+from runs.sweeps.sweep import SweepFailedError, isolated, resumed_arguments, typed_argument
 
 Main = Callable[[DictConfig], float | None]
 EXPECTED = (InputError, OmegaConfBaseException, OSError)
@@ -74,7 +74,7 @@ def run_cli(main: Main, config_name: str, config_path: str = "conf") -> None:
         sys.exit(1)
     except (Interrupted, KeyboardInterrupt) as error:
         stopped = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
-        again = f"; continue with: python train.py resume={stopped.run}" if stopped.run else ""
+        again = f"; continue with: python train.py {typed_argument('resume', stopped.run)}" if stopped.run else ""
         print(f"{stopped}{again}", file=sys.stderr)
         sys.exit(128 + stopped.signum)  # what shells expect: 130 after Ctrl-C, 143 after SIGTERM
     except (*EXPECTED, HydraException, ValueError) as error:

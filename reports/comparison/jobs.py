@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,4 +90,5 @@ def notes_on_sweep(sweep: Path, jobs: Sequence[Job], runs: Sequence[Run]) -> lis
     )
     if any(run.running for run in unfinished):
         return [*found, f"{sweep}: {lacking}; it is still at work"]
-    return [*found, f"{sweep}: {lacking}; complete it: python train.py -m resume_sweep={sweep}"]
+    command = shlex.join(["python", "train.py", "-m", f"resume_sweep={sweep}"])
+    return [*found, f"{sweep}: {lacking}; complete it: {command}"]

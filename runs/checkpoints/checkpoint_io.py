@@ -18,6 +18,7 @@ from lightning_fabric.plugins import CheckpointIO
 
 from partial_labels.errors import InputError
 from runs.checkpoints.ledger import BEST, LAST, NEXT, PREVIOUS, Entry, link, read_ledger, refuse_damaged, write_ledger
+from runs.sweeps.sweep import typed_argument
 
 
 @final
@@ -45,7 +46,7 @@ class ListedCheckpoints(CheckpointIO):
             kept = path if path.exists() else "none was written before"
             raise InputError(
                 f"{path}: cannot be written ({error.strerror or error}); the last intact checkpoint is untouched "
-                f"({kept}); make room and continue with resume={path.parents[2]}"
+                f"({kept}); make room and continue with {typed_argument('resume', path.parents[2])}"
             ) from error
 
     def load_checkpoint(

@@ -36,6 +36,7 @@ from runs.stages.fitted_stage import (
     logged_rows,
 )
 from runs.stages.plan import check_stages, epochs_of
+from runs.sweeps.sweep import typed_argument
 from runs.unheard import unheard
 
 log = logging.getLogger(__name__)
@@ -161,7 +162,7 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, checkpoint: 
         if trainer.world_size > 1 and "connection" in str(error).lower():
             raise InputError(
                 "another process of the run ended, see what it said; where it was killed, perhaps for want of memory, "
-                f"continue with resume={trainer.default_root_dir}"
+                f"continue with {typed_argument('resume', trainer.default_root_dir)}"
             ) from error
         if "DataLoader worker" not in str(error):
             raise

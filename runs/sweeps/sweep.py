@@ -6,6 +6,8 @@ import csv
 import gc
 import os
 import random
+import re
+import shlex
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +23,9 @@ JOBS = "jobs.csv"
 """Where a sweep keeps what is typed for each of its jobs, and why those failed that did."""
 OWN = ("launcher=", "hydra.launcher.", "hydra.job_logging.", "hydra.hydra_logging.")
 """What may be typed beside ``resume_sweep``: how the jobs are launched, not what they are."""
+
+PLAIN = re.compile(r"[A-Za-z0-9_/.@%+-]+")
+"""A value that neither a shell nor Hydra's grammar wants in quotes."""
 
 
 class SweepFailedError(Exception):
@@ -73,8 +78,16 @@ def write_jobs(folder: Path, rows: Iterable[tuple[str, str, str]]) -> None:
 
 def quoted(value: object) -> str:
     """Return a value as Hydra's grammar reads it back, whatever characters it holds."""
-    text = str(value).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{text}'"
+    text = re.sub(r"\\+(?='|\Z)", lambda found: 2 * found[0], str(value))  # elsewhere a backslash escapes nothing
+    return "'" + text.replace("'", "\\'") + "'"
+
+
+def typed_argument(key: str, value: object) -> str:
+    """Return ``key=value`` as it is typed in a shell, in the quotes that the shell and Hydra's grammar want."""
+    if PLAIN.fullmatch(str(value)):
+        return f"{key}={value}"
+    argument = f"{key}={quoted(value)}"
+    return shlex.quote(argument) if set(argument) & set('"$`!\\') else f'"{argument}"'
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 
-from partial_labels.errors import InputError
+from partial_labels.errors import InputError, Interrupted
 from runs.cli import run_cli
 
 
@@ -37,6 +37,8 @@ def main(cfg):
         raise RuntimeError("a bug")
     if cfg.seed == 4:
         raise KeyboardInterrupt
+    if cfg.seed == -1:
+        raise Interrupted(2, Path("my runs/1"))
     if cfg.seed >= 5:
         Path(HydraConfig.get().runtime.output_dir, "config.yaml").write_text("a: 1")
         if cfg.seed > 5:
@@ -133,6 +135,8 @@ def test_a_run_that_had_begun_keeps_why_it_failed_until_it_comes_to_its_end(app:
 def test_an_interrupt_is_no_error(app: Path) -> None:
     result = run(app, "seed=4")
     assert (result.returncode, result.stderr) == (130, "interrupted by SIGINT\n")
+    begun = "interrupted by SIGINT; continue with: python train.py \"resume='my runs/1'\"\n"
+    assert run(app, "seed=-1").stderr == begun
 
 
 def test_debug_and_bugs_show_a_traceback(app: Path) -> None:

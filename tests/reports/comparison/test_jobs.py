@@ -48,6 +48,9 @@ def test_what_completes_a_sweep_is_said_until_it_is_complete(sweep):
         "5_supervised (seed=5): refused: a, b",
         f"{sweep}: 3 without a run and 1 unfinished; complete it: python train.py -m resume_sweep={sweep}",
     ]
+    odd = sweep.rename(sweep.parent / "my sweep")
+    assert notes_on_sweep(odd, [], read_runs([odd]))[-1].endswith(f"train.py -m 'resume_sweep={odd}'")
+    odd.rename(sweep)
     with at_work(sweep / "4_supervised"):
         assert notes_on_sweep(sweep, [], read_runs([sweep])) == [f"{sweep}: 1 unfinished; it is still at work"]
     shutil.rmtree(sweep / "4_supervised")
