@@ -37,6 +37,8 @@ EXPECTED = (InputError, OmegaConfBaseException, OSError)
 """What the user can mend: shown in one line."""
 FAILURE = "failure.txt"
 """Says in the directory of a run why it failed."""
+OPENING = ("", *"[{('\"")
+"""How a value begins that is no plain text."""
 LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")
 """Hydra's launchers that are installed on their own."""
 
@@ -106,8 +108,7 @@ def explain(error: Exception) -> str:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}; check the path, its permissions and the space left"
     if isinstance(error, OverrideParseException):
-        reason = _first_line(error)
-        return f"cannot read {error.override!r}: {'write key=value' if reason.startswith('Error parsing') else reason}"
+        return _explain_override(str(error.override), _first_line(error))
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and cause.parent_node is not None:
         return _explain_key(str(cause.full_key), str(cause.key), cause.parent_node)
@@ -152,6 +153,15 @@ def _note_failure(reason: str | None) -> None:
         (folder / FAILURE).unlink(missing_ok=True)
     elif (folder / "config.yaml").is_file() and folder != Path.cwd():
         (folder / FAILURE).write_text(reason + "\n", encoding="utf-8")
+
+
+def _explain_override(override: str, reason: str) -> str:
+    """Say what Hydra's grammar does not take, and how a plain value with letters that it does not know is written."""
+    if reason.startswith("Error parsing"):
+        return f"cannot read {override!r}: write key=value"
+    key, _, value = override.partition("=")
+    remedy = f"; write the value in quotes inside quotes, as {typed_argument(key, value)}"
+    return f"cannot read {override!r}: {reason}{'' if value[:1] in OPENING else remedy}"
 
 
 def _explain_composition(text: str) -> str:

@@ -95,6 +95,16 @@ def run(app: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
             "in quotes",
         ),
         ("a=[1", "error: cannot read 'a=[1': no viable alternative at input '[1'"),
+        (
+            "seed=/tmp/ä",
+            "error: cannot read 'seed=/tmp/ä': LexerNoViableAltException: seed=/tmp/ä; "
+            "write the value in quotes inside quotes, as \"seed='/tmp/ä'\"",
+        ),
+        (
+            "seed=a=b",
+            "error: cannot read 'seed=a=b': mismatched input '=' expecting <EOF>; "
+            "write the value in quotes inside quotes, as \"seed='a=b'\"",
+        ),
         ("seed", "error: cannot read 'seed': write key=value"),
         ("=3", "error: cannot read '=3': write key=value"),
         ("seed=1", "error: seed=1: try another"),
