@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from partial_labels.batch import HUMAN
+from partial_labels.case_store import CaseStore
 from partial_labels.errors import InputError
 from partial_labels.head import SigmoidHead
 from runs.checkpoints.loading import Loaded, run_directory_of
@@ -72,10 +74,18 @@ def measure(loaded: Loaded, thresholds: Sequence[float], monitor: str) -> tuple[
         loaded: The checkpoint.
         thresholds: In (0, 1).
         monitor: Which figure: ``dice``, ``dice_volume``, ...
+
+    Raises:
+        InputError: If the figure needs a truth that the data do not keep.
     """
     data = build(loaded.config.data, where="data")
     split = run_directory_of(loaded.checkpoint) / "split.csv"
     data.setup(**({"split_file": split} if split.exists() else {}))
+    if monitor == "dice_truth" and not keeps_truth(data.opened, data.split.val):
+        raise InputError(
+            f"--monitor dice_truth: of the validation cases of {data.opened.header.name} no truth is kept beyond what "
+            "is shown; take --monitor dice"
+        )
     place = place_of(loaded)
     network = loaded.network.to(place.device, place.dtype)
     own = loaded.head if isinstance(loaded.head, SigmoidHead) else SigmoidHead()
@@ -88,6 +98,11 @@ def measure(loaded: Loaded, thresholds: Sequence[float], monitor: str) -> tuple[
             metric.update(head.decode(probs), batch)
     figures = np.array([float(metric.compute()[monitor]) for metric in metrics])
     return figures[:-1], float(figures[-1])
+
+
+def keeps_truth(store: CaseStore, cases: NDArray[np.int64]) -> bool:
+    """Whether a store knows more of these cases than it shows."""
+    return store.truth is not None and bool((store.status[cases] != HUMAN).any())
 
 
 def place_of(loaded: Loaded) -> Place:

@@ -1,10 +1,12 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from partial_labels.batch import HUMAN
 from partial_labels.errors import InputError
-from runs.threshold import choose, main
+from runs.threshold import choose, keeps_truth, main
 from tests.checkpoints import untrained
 
 
@@ -33,3 +35,13 @@ def test_the_command_prints_a_row_for_each_threshold(slices_folder, tmp_path, ca
     )
     assert main(checkpoints[:1]) == 1 and "error: one checkpoint is no cross-validation" in capsys.readouterr().err
     assert main([*checkpoints, "--thresholds", "2"]) == 1 and "threshold=2" in capsys.readouterr().err
+    assert main([*checkpoints, "--monitor", "dice_truth"]) == 1
+    assert capsys.readouterr().err.endswith("no truth is kept beyond what is shown; take --monitor dice\n")
+
+
+def test_a_truth_counts_where_it_knows_more_than_is_shown(small_store):
+    cases = np.arange(len(small_store))
+    assert not keeps_truth(replace(small_store, truth=None), cases)
+    known = replace(small_store, truth=np.asarray(small_store.labels))
+    whole = (small_store.status == HUMAN).all(axis=1)
+    assert keeps_truth(known, cases) and not keeps_truth(known, cases[whole])
