@@ -142,7 +142,8 @@ class EvaluateConfig:
     """The root of ``evaluate.py``.
 
     Args:
-        checkpoint: A checkpoint file or run directory to evaluate, or a list of several, whose probabilities are averaged.
+        checkpoint: A checkpoint file or run directory to evaluate, or a list of several, whose probabilities are
+            averaged.
         network: ``student`` or ``teacher``; null for the one that the run monitored.
         data: Another data set; null for the run's own, with the split written in its run directory.
         part: The cases to evaluate: ``val``, ``test``, ``train`` or ``all``.
