@@ -189,13 +189,16 @@ class CaseInput(Input):
         return Scan(image, header.slope, header.intercept, spacing_mm=header.spacing_mm, origin=origin)
 
 
-def find_inputs(path: Path, reader: Callable[[], VolumeReader], pattern: str = "*") -> list[Input]:
+def find_inputs(
+    path: Path, reader: Callable[[], VolumeReader], pattern: str = "*", output: Path | None = None
+) -> list[Input]:
     """Return what there is to predict, in numeric order (10 after 9).
 
     Args:
         path: A file, a folder of files, the folder of a DICOM series, or a case store.
         reader: Makes what reads volumes; called only where there is one.
         pattern: Which paths below a folder to take, such as ``*/ct.nii.gz``; files of other kinds are passed over.
+        output: The output folder; where it lies below ``path``, what lies in it is no input.
 
     Raises:
         InputError: If the path holds nothing of the kind, or two outputs would have the same name.
@@ -206,7 +209,7 @@ def find_inputs(path: Path, reader: Callable[[], VolumeReader], pattern: str = "
     elif path.is_file():
         found = [input_of(path, path.parent, reader)]
     elif any(is_slice(one) for one in path.iterdir()) or not dicom_files(path):
-        paths = sorted((one for one in path.glob(pattern) if is_kind(one)), key=numeric)
+        paths = sorted((one for one in below(path, pattern, output) if is_kind(one)), key=numeric)
         found = [input_of(one, path, reader) for one in paths]
     else:
         found = [VolumeInput(path, path.resolve().name, reader())]
@@ -214,6 +217,15 @@ def find_inputs(path: Path, reader: Callable[[], VolumeReader], pattern: str = "
         raise InputError(f"input={path}: nothing to predict matches {pattern!r} there; give {WANTED}")
     check_names(found)
     return found
+
+
+def below(folder: Path, pattern: str, output: Path | None) -> list[Path]:
+    """Return what matches below a folder, without what lies in an output folder there."""
+    found = list(folder.glob(pattern))
+    place = None if output is None else output.resolve()
+    if place is None or folder.resolve() not in place.parents:
+        return found
+    return [one for one in found if not one.resolve().is_relative_to(place)]
 
 
 def input_of(path: Path, root: Path, reader: Callable[[], VolumeReader]) -> Input:

@@ -23,7 +23,7 @@ from inference.inputs import Input, find_inputs
 from inference.journal import Journal
 from inference.postprocess import Postprocess
 from inference.predictor import Failure, Predictor
-from inference.writing import OutputFolder, Written
+from inference.writing import LABELS, OVERLAYS, PROBABILITIES, OutputFolder, Written
 from partial_labels.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -105,12 +105,13 @@ class Prediction:
 
         Raises:
             InputError: If there is nothing to predict, something has other channels than the networks take, or the
-                output folder is the input or belongs to another prediction. What cannot be read is no error here but
-                among the failures.
+                output folder is the input, holds it where files are written, or belongs to another prediction. What
+                cannot be read is no error here but among the failures.
         """
         if output.resolve() in (source.resolve(), source.resolve().parent if source.is_file() else None):
             raise InputError(f"output={output}: that is where the input lies; name another folder")
-        inputs = find_inputs(source, self.reader, self.pattern)
+        inputs = find_inputs(source, self.reader, self.pattern, output)
+        check_output(output, inputs)
         self._check_channels(inputs)
         if self.format == "challenge":
             check_numbers(inputs)
@@ -167,3 +168,15 @@ class Prediction:
         bar = Progress(*columns, console=Console(stderr=True), disable=hidden)
         bar.add_task("predicting", total=total)
         return bar
+
+
+def check_output(output: Path, inputs: Sequence[Input]) -> None:
+    """Refuse to write into the folder that an input lies in or is a link to, or into one above it."""
+    written = {folder.resolve(): folder for folder in (output / LABELS, output / PROBABILITIES, output / OVERLAYS)}
+    for path in dict.fromkeys(item.path for item in inputs):
+        for place in (path.resolve(), path.parent.resolve() / path.name):
+            taken = next((one for one in (place, *place.parents) if one in written), None)
+            if taken is not None:
+                raise InputError(
+                    f"output={output}: {path} lies in {written[taken]}, where files are written; name another folder"
+                )

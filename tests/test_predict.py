@@ -282,6 +282,43 @@ def test_a_folder_holds_predictions_of_one_kind(run, images):
     assert code == 1 and "predictions with another threshold" in err
 
 
+@pytest.mark.parametrize("kind", ["labels", "overlays/deep", "probabilities"])
+def test_the_folder_of_the_input_is_not_written_over(run, images, tmp_path, kind):
+    source = tmp_path / "p" / kind
+    source.parent.mkdir(parents=True)
+    images.rename(source)
+    before = {path: path.read_bytes() for path in source.iterdir()}
+    for place in (f"p/{kind}", f"p/{kind}/0.png"):
+        code, _, err = run(f"input={place}", "output=p", "overlays=true")
+        assert code == 1 and err.startswith("error: output=p: p/") and "name another folder" in err, err
+    assert {path: path.read_bytes() for path in source.iterdir()} == before and not (
+        tmp_path / "p/prediction.json"
+    ).exists()
+    assert run(f"input=p/{kind}", "output=q")[0] == 0
+
+
+def test_inputs_that_are_linked_with_the_output_are_not_written_over(run, images, tmp_path):
+    images.rename(tmp_path / "kept")
+    (tmp_path / "p").mkdir()
+    for link, place in (("p/labels", "kept"), ("linked", "p/labels")):
+        (tmp_path / link).symlink_to(tmp_path / place)
+    code, _, err = run("input=linked", "output=p")
+    assert code == 1 and "name another folder" in err
+    (tmp_path / "p/labels").unlink()
+    (tmp_path / "p/labels").mkdir()
+    (tmp_path / "p/labels/0.png").symlink_to(tmp_path / "kept/0.png")
+    code, _, err = run("input=p/labels", "output=p")
+    assert code == 1 and "name another folder" in err
+
+
+def test_an_output_inside_the_input_is_no_input(run, images, tmp_path):
+    for _ in range(2):
+        code, out, _ = run("input=images", "output=images/out", "pattern=**/*.png", "overlays=true")
+        assert code == 0
+    assert "predicted: 0, done before: 12" in out
+    assert run("input=images", "output=.", "pattern=?.png")[0] == 0  # the other way round it leaves nothing out
+
+
 def test_settings_say_how_it_was_made(run, images, tmp_path):
     assert run("input=images", "tta=small")[0] == 0
     settings = json.loads((tmp_path / "out/prediction.json").read_text())
