@@ -167,7 +167,7 @@ def fit_label(label: NDArray[np.uint8], size: Size, fit: Fit, fill: int, zoom: P
 
 
 def to_native(
-    probs: Float[Tensor, "C H W"], height: int, width: int, fit: Fit, zoom: Pair = (1.0, 1.0)
+    probs: Float[Tensor, "C H W"], height: int, width: int, fit: Fit, zoom: Pair = (1.0, 1.0), beyond: float = 1.0
 ) -> Float[Tensor, "C h w"]:
     """Bring probabilities from the stored grid back to the source grid, bilinearly.
 
@@ -179,13 +179,14 @@ def to_native(
         width: Columns of the source slice.
         fit: The rule that the store was built by.
         zoom: See :meth:`StoredGrid.zoom`.
+        beyond: Probability of the background there; less where the probabilities are a share of an ensemble's.
     """
     place = Placement.of((height, width), (probs.shape[1], probs.shape[2]), fit, zoom)
     rows, columns = place.stored
     seen = probs[:, rows, columns]
     if seen.shape[1:] != place.scaled:
         scaled = torch.zeros(probs.shape[0], *place.scaled, dtype=probs.dtype, device=probs.device)
-        scaled[0] = 1
+        scaled[0] = beyond
         rows, columns = place.kept
         scaled[:, rows, columns] = seen
         seen = scaled

@@ -63,6 +63,8 @@ class Ensemble(nn.Module):
     others it is what an unexamined class is to a label, neither present nor absent. So is the background to a member
     that does not know every class; where no member does, it is what the largest of the others leaves.
 
+    What a member's grid crops away is background to it, with its share (:attr:`beyond`, by grid).
+
     Args:
         members: At least one.
         views: Test-time augmentation of every member; None for none.
@@ -108,6 +110,8 @@ class Ensemble(nn.Module):
         known[:, 0] = known.amin(dim=1)
         self.complete = bool(known[:, 0].any())
         self.register_buffer("shares", known / known.sum(dim=0).clamp(min=1), persistent=False)
+        pairs = list(zip(members, self.shares[:, 0].tolist(), strict=True))
+        self.beyond = {grid: sum(share for one, share in pairs if one.grid == grid) for grid in self.grids}
 
     @property
     def num_views(self) -> int:
@@ -163,7 +167,10 @@ class Ensemble(nn.Module):
             fit: Fit = "scale" if grid.fit == "scale" else "pad"
             answer = self.on_grid(grid, fitted(image, grid.size, fit))
             same = answer.shape[-2:] == (height, width)
-            parts.append(answer if same else torch.stack([to_native(one, height, width, fit) for one in answer]))
+            if not same:
+                beyond = self.beyond[grid]
+                answer = torch.stack([to_native(one, height, width, fit, beyond=beyond) for one in answer])
+            parts.append(answer)
         return self.together(parts)
 
     def forward(self, image: Float[Tensor, "B I H W"]) -> Float[Tensor, "B K H W"]:

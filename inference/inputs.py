@@ -66,11 +66,11 @@ class Scan:
         """(D, rows, columns) of the label map."""
         return (len(self.image), *(self.origin.size if self.origin else self.size))
 
-    def native(self, probs: Float[Tensor, "C H W"], grid: StoredGrid) -> Float[Tensor, "C y x"]:
-        """Bring the probabilities of a slice from a network's grid to the source's."""
+    def native(self, probs: Float[Tensor, "C H W"], grid: StoredGrid, beyond: float = 1.0) -> Float[Tensor, "C y x"]:
+        """Bring the probabilities of a slice from a network's grid to the source's; see :func:`to_native`."""
         if tuple(probs.shape[1:]) != self.size or grid.fit == "spacing":
-            probs = to_native(probs, *self.size, grid.fit, grid.zoom(self.spacing_mm))
-        return probs if self.origin is None else to_native(probs, *self.origin.size, *self.origin[1:])
+            probs = to_native(probs, *self.size, grid.fit, grid.zoom(self.spacing_mm), beyond)
+        return probs if self.origin is None else to_native(probs, *self.origin.size, *self.origin[1:], beyond)
 
 
 class Input(ABC):

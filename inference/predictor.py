@@ -139,8 +139,8 @@ class Predictor:
                 return list(decode(self.ensemble.together(answers)))
             labels = []
             for row, (job, number) in enumerate(batch):
-                pairs = zip(answers, self.ensemble.grids, strict=True)
-                probs = self.ensemble.together([job.scan.native(answer[row], grid) for answer, grid in pairs])
+                pairs = zip(answers, self.ensemble.beyond.items(), strict=True)
+                probs = self.ensemble.together([job.scan.native(answer[row], *grid) for answer, grid in pairs])
                 if job.probs is not None:
                     job.probs(number, probs.float().cpu().numpy())
                 labels.append(decode(probs[None])[0])

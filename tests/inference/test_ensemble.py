@@ -1,3 +1,7 @@
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -5,6 +9,8 @@ from torch import nn
 from augment.mirror import MirrorRule
 from datamodules.fit import StoredGrid
 from inference.ensemble import Ensemble, Member, fitted
+from inference.inputs import ImageInput, Origin, Scan
+from inference.predictor import Job, Predictor, on_grid
 from inference.views import TestTimeViews
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
@@ -111,6 +117,33 @@ def test_members_of_other_sizes_see_the_image_at_their_own():
     )
     assert seen == [(8, 8), (4, 6), (12, 12)]
     assert probs.shape == (2, 4, 8, 8) and [0.5, 0.5, 0.5, 0.5] == pixel(probs)
+
+
+def native(ensemble, scan):
+    """Return the probabilities of the one slice of a scan as they would be written."""
+    found = []
+    job = Job(
+        ImageInput(Path("a.png"), "a"),
+        scan,
+        [on_grid(scan, grid, "a.png") for grid in ensemble.grids],
+        np.zeros(scan.label_shape, np.uint8),
+        lambda number, probs: found.append(torch.from_numpy(probs)),
+    )
+    Predictor(ensemble, torch.device("cpu"), nullcontext, torch.float32, 1, 1)._label([(job, 0)])
+    return found[0]
+
+
+def test_what_a_grid_crops_away_is_background_with_the_share_of_its_members():
+    small = StoredGrid((4, 4), "pad")
+    liver, both = (ClassTable.from_foreground(names) for names in (["liver"], ["liver", "spleen"]))
+    same = Ensemble([softmax(0.1, 0.7, 0.1, 0.1, grid=small), softmax(0.2, 0.6, 0.1, 0.1)])
+    other = Ensemble([softmax(0.1, 0.9, classes=liver, grid=small), softmax(0.2, 0.3, 0.5, classes=both)])
+    image = np.zeros((1, 1, 8, 8), np.uint8)
+    for ensemble, corner in ((same, [0.6, 0.3, 0.05, 0.05]), (other, [0.2, 0.15, 0.5])):
+        for probs in (native(ensemble, Scan(image)), ensemble.probs(torch.from_numpy(image).float())[0]):
+            assert probs[:, 0, 0].tolist() == pytest.approx(corner)
+        cropped = native(ensemble, Scan(image[..., 2:-2, 2:-2], origin=Origin((8, 8), "pad", (1.0, 1.0))))
+        assert cropped[:, 0, 0].tolist() == pytest.approx([1, *[0] * (len(corner) - 1)])  # by the store: for all
 
 
 def test_a_grid_s_rule_is_that_of_the_store():
