@@ -201,14 +201,15 @@ def find_inputs(
         output: The output folder; where it lies below ``path``, what lies in it is no input.
 
     Raises:
-        InputError: If the path holds nothing of the kind, or two outputs would have the same name.
+        InputError: If the path holds nothing of the kind, or other files beside a DICOM series; or if two outputs
+            would have the same name.
     """
     if (path / "header.json").exists():
         store = CaseStore.open(path)
         found: list[Input] = [CaseInput(store, number) for number in range(len(store))]
     elif path.is_file():
         found = [input_of(path, path.parent, reader)]
-    elif any(is_slice(one) for one in path.iterdir()) or not dicom_files(path):
+    elif not is_series(path):
         paths = sorted((one for one in below(path, pattern, output) if is_kind(one)), key=numeric)
         found = [input_of(one, path, reader) for one in paths]
     else:
@@ -243,6 +244,19 @@ def input_of(path: Path, root: Path, reader: Callable[[], VolumeReader]) -> Inpu
 def is_slice(path: Path) -> bool:
     """Tell by its name whether a file is an image or a NIfTI volume."""
     return path.is_file() and (path.suffix.lower() in IMAGES or is_nifti(path))
+
+
+def is_series(folder: Path) -> bool:
+    """Tell whether a DICOM series lies in a folder, and refuse one that lies there with images or NIfTI volumes."""
+    files = [one for one in sorted(folder.iterdir()) if one.is_file()]
+    others = [one for one in files if is_slice(one)]
+    series = any(not is_slice(one) and is_dicom(one) for one in files)
+    if series and others:
+        raise InputError(
+            f"input={folder}: a DICOM series and {others[0].name} lie there; name the file itself, or give the series "
+            "a folder of its own"
+        )
+    return series
 
 
 def is_kind(path: Path) -> bool:

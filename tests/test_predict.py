@@ -160,6 +160,23 @@ def test_a_series_and_a_folder_of_cases_are_found(run, volume, tmp_path):
     assert all(np.array_equal(first, one) for one in others)
 
 
+def test_a_damaged_series_is_listed_and_the_others_go_on(run, volume, tmp_path):
+    for name, tags in (("one", {}), ("two", {"ImageOrientationPatient": [1, 0, 0]}), ("three", {"RescaleSlope": ""})):
+        write_series(tmp_path / "all" / name, volume.astype(np.int16), **tags)
+    code, out, err = run("input=all", *READER)
+    assert code == 1 and "predicted: 2" in out and err.count("\n") == 1, err
+    assert "1 could not be read" in err and "ImageOrientationPatient has 3 values" in err
+
+
+@pytest.mark.parametrize("beside", ["preview.png", "mask.nii.gz"])
+def test_a_series_with_other_files_beside_it_is_refused(run, volume, tmp_path, beside):
+    folder = write_series(tmp_path / "one", volume.astype(np.int16))
+    write(folder / "mask.nii.gz", volume)
+    (folder / "mask.nii.gz").rename(folder / beside)
+    code, _, err = run("input=one", *READER)
+    assert code == 1 and f"input=one: a DICOM series and {beside} lie there; name the file" in err
+
+
 def test_a_killed_prediction_goes_on(run, images, tmp_path, monkeypatch):
     whole, calls = OutputFolder.write, iter(range(100))
 

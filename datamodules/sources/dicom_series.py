@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,13 @@ from datamodules.sources.frame import RADIOLOGICAL, Frame
 from partial_labels.errors import InputError
 
 Array = NDArray[Any]
-TAGS = ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "Rows", "Columns", "SeriesInstanceUID")
+NUMBERS = {"ImageOrientationPatient": 6, "ImagePositionPatient": 3, "PixelSpacing": 2, "Rows": 1, "Columns": 1}
+"""What places a slice, with the count of its values."""
+TAGS = (*NUMBERS, "SeriesInstanceUID")
 NOT_IMAGES = ("SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "SR", "PR", "KO", "REG")
 """Modalities of objects that lie beside a series without being part of it."""
+DAMAGE = (OSError, EOFError, RuntimeError, AttributeError, LookupError, TypeError, ValueError, struct.error)
+"""What pydicom raises for a damaged file, many of them only where a value is looked at."""
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SAME_MM = 0.01
 """Distance under which two slices lie at the same place."""
@@ -46,8 +52,8 @@ def read_series(folder: Path, orientation: str = RADIOLOGICAL) -> tuple[Array, F
         (columns, rows, slices), int16 where slope and intercept are whole numbers that fit, else float32; its frame.
 
     Raises:
-        InputError: If files are damaged, encrypted, or compressed in a way that no installed decoder reads; if the
-            folder mixes series, grids or directions; or if a slice is missing or there twice.
+        InputError: If files are damaged, encrypted, inverted, or compressed in a way that no installed decoder reads;
+            if the folder mixes series, grids or directions; or if a slice is missing or there twice.
     """
     datasets = read_headers(folder)
     normal, order = sort_by_position(datasets, folder)
@@ -73,24 +79,55 @@ def read_headers(folder: Path) -> list[tuple[Path, Any]]:
     """Return the files of a folder with their headers, and refuse what is not one series on one grid."""
     import_pydicom()
     from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
 
     found: list[tuple[Path, Any]] = []
     for path in dicom_files(folder):
-        try:
+        with restorable(path):
             header = dcmread(path, stop_before_pixels=True)
-        except (OSError, EOFError, ValueError, InvalidDicomError) as error:
-            raise InputError(f"{path}: damaged ({' '.join(str(error).split())}); restore it") from error
-        if header.get("Modality") in NOT_IMAGES:
-            continue
-        lacking = [name for name in TAGS if header.get(name) is None]
-        if lacking or int(header.get("NumberOfFrames", 1) or 1) > 1:
-            reason = f"has no {lacking[0]}" if lacking else "holds several frames"
-            raise InputError(f"{path}: {reason}, so it is no slice of a series; convert the series to NIfTI")
-        found.append((path, header))
+            if header.get("Modality") not in NOT_IMAGES:
+                check_slice(path, header)
+                found.append((path, header))
     if not found:
         raise InputError(f"{folder}: no DICOM image lies there; name the folder of a series")
     check_one_series(found, folder)
+    return found
+
+
+@contextmanager
+def restorable(path: Path) -> Iterator[None]:
+    """Name the file in whatever is raised for its damage."""
+    from pydicom.errors import BytesLengthException, InvalidDicomError
+
+    try:
+        yield
+    except InputError:
+        raise
+    except (*DAMAGE, BytesLengthException, InvalidDicomError) as error:
+        raise InputError(f"{path}: damaged ({' '.join(str(error).split())}); restore it") from error
+
+
+def check_slice(path: Path, header: Any) -> None:
+    """Refuse a file that is not one slice of grey values, bright where they are high, at a known place."""
+    lacking = [name for name in TAGS if header.get(name) is None]
+    if lacking or int(header.get("NumberOfFrames", 1) or 1) > 1:
+        reason = f"has no {lacking[0]}" if lacking else "holds several frames"
+        raise InputError(f"{path}: {reason}, so it is no slice of a series; convert the series to NIfTI")
+    for name, count in NUMBERS.items():
+        numbers(path, header, name, count)
+    if header.get("PhotometricInterpretation") == "MONOCHROME1":
+        raise InputError(f"{path}: MONOCHROME1, whose low values are bright; convert the series to MONOCHROME2")
+
+
+def numbers(path: Path, header: Any, name: str, count: int = 1, default: float | None = None) -> list[float]:
+    """Return the values of an element; the default, where there is one, if it is missing or empty."""
+    value = header.get(name)
+    if value is None and default is not None:
+        return [default]
+    values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    if len(values) != count:
+        raise InputError(f"{path}: {name} has {len(values)} values instead of {count}; restore it")
+    if not np.isfinite(found := [float(one) for one in values]).all():
+        raise InputError(f"{path}: {name} is {value}, not finite; restore it")
     return found
 
 
@@ -120,8 +157,8 @@ def check_steps(datasets: Sequence[tuple[Path, Any]], normal: NDArray[np.float64
     """Return the step from one slice to the next, in mm, and refuse a slice that is missing or there twice."""
     positions = np.stack([_position(header) for _, header in datasets])
     if len(positions) == 1:
-        thickness = float(datasets[0][1].get("SliceThickness") or 1.0)
-        return normal * thickness
+        with restorable(datasets[0][0]):
+            return normal * (numbers(*datasets[0], "SliceThickness", default=1.0)[0] or 1.0)
     steps = np.diff(positions @ normal)
     pairs = [f"{folder}: {one[0].name} and {other[0].name}" for one, other in pairwise(datasets)]
     for where, step in zip(pairs, steps, strict=True):
@@ -138,17 +175,25 @@ def read_pixels(path: Path) -> Array:
     """Return the rescaled grey values of a file, (columns, rows)."""
     from pydicom import dcmread
 
-    try:
+    with restorable(path):
         dataset = dcmread(path)
-    except (OSError, EOFError, ValueError) as error:
-        raise InputError(f"{path}: damaged ({' '.join(str(error).split())}); restore it") from error
-    if "PixelData" not in dataset:
-        raise InputError(f"{path}: no pixels, or encrypted ones; restore or decrypt it")
-    if int(dataset.get("SamplesPerPixel", 1)) != 1:
-        raise InputError(f"{path}: a colour image; take it out of the series")
+        if "PixelData" not in dataset:
+            raise InputError(f"{path}: no pixels, or encrypted ones; restore or decrypt it")
+        if numbers(path, dataset, "SamplesPerPixel", default=1) != [1]:
+            raise InputError(f"{path}: a colour image; take it out of the series")
+        pixels = decoded(path, dataset)
+        (slope,) = numbers(path, dataset, "RescaleSlope", default=1)
+        (intercept,) = numbers(path, dataset, "RescaleIntercept", default=0)
+    values: Array = pixels.astype(np.float32) * slope + intercept
+    whole = slope == round(slope) and intercept == round(intercept) and np.abs(values).max() < 2**15
+    return values.astype(np.int16).T if whole else values.T
+
+
+def decoded(path: Path, dataset: Any) -> Array:
+    """Return the stored values of a file, (rows, columns)."""
     try:
-        pixels = dataset.pixel_array
-    except (RuntimeError, NotImplementedError, AttributeError, ValueError, TypeError, OSError) as error:
+        pixels: Array = dataset.pixel_array
+    except DAMAGE as error:
         syntax = dataset.file_meta.TransferSyntaxUID
         if syntax.is_compressed:
             raise InputError(
@@ -156,10 +201,7 @@ def read_pixels(path: Path) -> Array:
                 "pylibjpeg-libjpeg pylibjpeg-openjpeg, or decompress the series"
             ) from error
         raise InputError(f"{path}: damaged pixels ({' '.join(str(error).split())}); restore it") from error
-    slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
-    values: Array = pixels.astype(np.float32) * slope + intercept
-    whole = slope == round(slope) and intercept == round(intercept) and np.abs(values).max() < 2**15
-    return values.astype(np.int16).T if whole else values.T
+    return pixels
 
 
 def _position(header: Any) -> NDArray[np.float64]:

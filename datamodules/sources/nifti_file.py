@@ -53,7 +53,7 @@ def read_nifti(path: Path, orientation: str = RADIOLOGICAL) -> tuple[Array, Fram
         array = np.asanyarray(image.dataobj)
     except FileNotFoundError as error:
         raise InputError(f"{path}: the file is missing; restore it") from error
-    except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError) as error:
+    except (OSError, EOFError, ValueError, OverflowError, zlib.error, ImageFileError, HeaderDataError) as error:
         raise InputError(f"{path}: unreadable or truncated ({' '.join(str(error).split())}); restore it") from error
     if array.dtype.kind not in "iufb":
         raise InputError(f"{path}: voxels of type {array.dtype}; convert it to a volume of grey values or ids")

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import numpy as np
 import pytest
-from pydicom import dcmread
+from pydicom import config, dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, RLELossless, generate_uid
 
@@ -86,6 +87,16 @@ def files(root):
     return sorted(folder.iterdir(), key=lambda path: float(dcmread(path).ImagePositionPatient[2]))
 
 
+DAMAGED = {
+    "direction of 3": {"ImageOrientationPatient": [1, 0, 0]},
+    "place of 2": {"ImagePositionPatient": [1, 0]},
+    "side of 1": {"PixelSpacing": [1]},
+    "two slopes": {"RescaleSlope": [1, 2]},
+    "inverted": {"PhotometricInterpretation": "MONOCHROME1"},
+}
+"""Elements that a header may not have, by what is wrong."""
+
+
 def change(path, **tags):
     dataset = dcmread(path)
     for name, value in tags.items():
@@ -98,6 +109,8 @@ def change(path, **tags):
 
 def spoil(root, how):
     series = files(root)
+    if how in DAMAGED:
+        change(series[2], **DAMAGED[how])
     if how == "gap":
         series[1].unlink()
     elif how == "twice":
@@ -145,6 +158,11 @@ def spoil(root, how):
         ("frames", r"\d+\.dcm: holds several frames"),
         ("colour", r"\d+\.dcm: a colour image"),
         ("jpeg", r"\d+\.dcm: compressed as JPEG 2000 .*, and no installed decoder reads it; pip install"),
+        ("direction of 3", r"\d+\.dcm: ImageOrientationPatient has 3 values instead of 6"),
+        ("place of 2", r"\d+\.dcm: ImagePositionPatient has 2 values instead of 3"),
+        ("side of 1", r"\d+\.dcm: PixelSpacing has 1 values instead of 2"),
+        ("two slopes", r"\d+\.dcm: RescaleSlope has 2 values instead of 1"),
+        ("inverted", r"\d+\.dcm: MONOCHROME1, whose low values are bright; convert"),
         ("label", r"c0\.nii\.gz: its affine places it elsewhere than .*c0"),
         ("no spacing", r"c0: the affine .* has no inverse"),
     ],
@@ -154,6 +172,33 @@ def test_a_bad_series_is_named_in_one_line(root, tmp_path, how, message):
     with pytest.raises(InputError, match=message) as caught:
         build(root, tmp_path / "cache")
     assert "\n" not in str(caught.value)
+
+
+def test_wherever_a_file_is_damaged_it_is_named(root, monkeypatch):
+    monkeypatch.setattr(config.settings, "reading_validation_mode", config.IGNORE)
+    path, folder, rng = files(root)[0], root / "images" / "c0", np.random.default_rng(0)
+    for other in files(root)[1:]:
+        other.unlink()
+    whole, refused = path.read_bytes(), 0
+    spoiled = [whole[:length] for length in range(132, len(whole), 5)]
+    for place in rng.integers(132, len(whole) - 60, 200):
+        spoiled.append(whole[:place] + rng.bytes(2) + whole[place + 2 :])
+    for content in spoiled:
+        path.write_bytes(content)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                VolumeReader().read(folder)
+        except InputError as error:
+            refused += path.name in str(error)
+    assert refused > 200
+
+
+def test_an_empty_slope_or_intercept_changes_nothing(root):
+    before = VolumeReader().read(root / "images" / "c0").image
+    for path in files(root):
+        change(path, RescaleSlope="", RescaleIntercept="")
+    assert np.array_equal(VolumeReader().read(root / "images" / "c0").image, (before + 1000) / 2)
 
 
 def test_an_empty_folder_is_refused(tmp_path):

@@ -214,6 +214,13 @@ def spoil(root, how):
         write(label, np.where(drawn(0) == 3, np.nan, 0).astype(np.float32), spacing=(0.7, 0.9, 3.0))
     elif how == "4D":
         write(root / "images" / "c0.nii.gz", np.zeros((*SHAPE, 2), np.uint8), np.eye(4))
+    elif how == "header":
+        path = root / "images" / "c0.nii"
+        (root / "images" / "c0.nii.gz").unlink()
+        write(path, grey(0))
+        content = bytearray(path.read_bytes())
+        content[108:112] = np.float32(np.inf).tobytes()  # where the voxels begin
+        path.write_bytes(content)
     elif how == "affine":
         image = nibabel.Nifti1Image(grey(0), None)
         image.header.set_sform(np.diag([1.0, 1.0, 0.0, 1.0]), 1)
@@ -230,6 +237,7 @@ def spoil(root, how):
         ("range", r"labels/c0\.nii\.gz: a voxel of value 300; "),
         ("no number", r"labels/c0\.nii\.gz: a voxel of value nan; "),
         ("4D", r"images/c0\.nii\.gz: 4 dimensions"),
+        ("header", r"images/c0\.nii: unreadable or truncated \(cannot convert float infinity to integer\); restore it"),
         ("affine", r"images/c0\.nii\.gz: the affine .* has no inverse"),
     ],
 )
