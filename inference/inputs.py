@@ -90,6 +90,9 @@ class Input(ABC):
     def __init__(self, path: Path, name: str) -> None:
         self.path, self.name = path, name
 
+    def __str__(self) -> str:
+        return str(self.path)
+
     @abstractmethod
     def read(self) -> Scan:
         """Read it.
@@ -176,6 +179,9 @@ class CaseInput(Input):
         name = store.cases.rows[number].name
         super().__init__(store.path, str(Path(name).with_suffix("")) if Path(name).suffix in IMAGES else name)
         self.store, self.number, self.channels = store, number, store.header.channels
+
+    def __str__(self) -> str:
+        return f"{self.path}: case {self.store.cases.rows[self.number].name}"
 
     def read(self) -> Scan:
         """Read it from the memory map."""
@@ -271,10 +277,12 @@ def numeric(path: Path) -> list[Any]:
 
 def check_names(inputs: Sequence[Input]) -> None:
     """Refuse two inputs whose label maps would have the same name, and a name that leads out of the output folder."""
-    paths: dict[str, Path] = {}
+    found: dict[str, Input] = {}
     for one in inputs:
         if Path(one.name).is_absolute() or ".." in Path(one.name).parts:
-            raise InputError(f"{one.path}: {one.name!r} leaves the output folder; rename it")
-        twin = paths.setdefault(one.name, one.path)
-        if twin is not one.path:
-            raise InputError(f"{twin} and {one.path}: both would be written as {one.name}; rename one, or use pattern=")
+            raise InputError(f"{one}: {one.name!r} leaves the output folder; rename it")
+        twin = found.setdefault(one.name, one)
+        if twin is not one:
+            raise InputError(
+                f"{twin} and {one}: both would be written as {one.name}; rename one, or use pattern= in a folder"
+            )
