@@ -67,7 +67,7 @@ class Postprocess:
 
     def __call__(self, label: UInt8[np.ndarray, "*D H W"], classes: ClassTable) -> UInt8[np.ndarray, "*D H W"]:
         """Return the cleaned label map of one slice (H, W), or of a volume (D, H, W); the one given stays as it is."""
-        if self.per == "slice" and label.ndim == 3:
+        if label.ndim == 3 and (self.per == "slice" or len(label) == 1):  # nothing is enclosed within a depth of 1
             return np.stack([self(one, classes) for one in label])
         label = label.copy()
         for index, box in enumerate(ndimage.find_objects(label), start=1):

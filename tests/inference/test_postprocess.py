@@ -26,6 +26,12 @@ def test_holes_are_filled_where_nothing_else_is():
     assert np.array_equal(Postprocess(fill_holes=["colon"])(ring, CLASSES), ring)
 
 
+def test_holes_of_a_single_slice_are_filled_as_a_volume_s():
+    ring = drawn("11111", "10021", "11111")
+    filled = Postprocess(fill_holes=True, per="volume")(ring[None], CLASSES)
+    assert np.array_equal(filled[0], drawn("11111", "11121", "11111"))
+
+
 def test_the_largest_part_is_kept_of_the_classes_named():
     cleaned = Postprocess(largest=["Liver"])(LABEL, CLASSES)
     assert (cleaned == 1).sum() == 10 and np.array_equal(cleaned == 2, LABEL == 2)
