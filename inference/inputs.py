@@ -207,8 +207,8 @@ def find_inputs(
         output: The output folder; where it lies below ``path``, what lies in it is no input.
 
     Raises:
-        InputError: If the path holds nothing of the kind, or other files beside a DICOM series; or if two outputs
-            would have the same name.
+        InputError: If the path holds nothing of the kind, or other files beside a DICOM series; if the pattern is none
+            of paths below it; or if two outputs would have the same name.
     """
     if (path / "header.json").exists():
         store = CaseStore.open(path)
@@ -228,7 +228,12 @@ def find_inputs(
 
 def below(folder: Path, pattern: str, output: Path | None) -> list[Path]:
     """Return what matches below a folder, without what lies in an output folder there."""
-    found = list(folder.glob(pattern))
+    try:
+        found = list(folder.glob(pattern))
+    except (ValueError, IndexError, NotImplementedError) as error:
+        raise InputError(
+            f"pattern={pattern!r}: no pattern of paths below input; give one such as */ct.nii.gz"
+        ) from error
     place = None if output is None else output.resolve()
     if place is None or folder.resolve() not in place.parents:
         return found
