@@ -111,4 +111,5 @@ def turn(angle_deg: float, scale: float, image: Float[Tensor, "B I H W"]) -> Flo
 
 def look(values: Float[Tensor, "B K H W"], grid: Float[Tensor, "B H W 2"]) -> Float[Tensor, "B K H W"]:
     """Look values up between pixels, 0 beyond the frame."""
+    grid = grid.to(torch.promote_types(grid.dtype, values.dtype))  # places in half precision would be off by pixels
     return F.grid_sample(values, grid, mode="bilinear", padding_mode="zeros", align_corners=True)

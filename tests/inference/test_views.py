@@ -47,6 +47,13 @@ def test_views_of_several_channels_are_those_of_each():
     assert torch.allclose(answer, views.average(by_place, blob(), SIDES), atol=1e-6)
 
 
+def test_views_of_double_precision_stay_in_it():
+    views = TestTimeViews(rotations_deg=[-10], scales=[1.1])
+    answer = views.average(by_grey, blob().double(), STILL)
+    assert answer.dtype == torch.float64
+    assert torch.allclose(answer.float(), views.average(by_grey, blob(), STILL), atol=1e-5)
+
+
 def test_what_a_view_did_not_see_is_not_averaged_in():
     flat = torch.full((1, 1, 16, 16), 0.5)
     answer = TestTimeViews(rotations_deg=[30], scales=[3]).average(by_grey, flat, STILL)
