@@ -45,13 +45,15 @@ def sampling_grid(
     Returns:
         For each pixel where to look, (x, y) with -1 and 1 at the centres of the first and the last pixel.
     """
-    # TF32, which a GPU may use for float32 products, would move the pixels about; float64 is exact and small here.
-    dtype = torch.float64 if torch.device(device).type == "cuda" else torch.float32
+    # Fewer bits would move the pixels about: no autocast, and on GPUs, which may use TF32 for float32, float64.
+    kind = torch.device(device).type
+    dtype = torch.float64 if kind == "cuda" else torch.float32
     half = torch.tensor([max(width - 1, 1), max(height - 1, 1)])[:, None, None] / 2
     points = (control / half).to(device, dtype)
     cells = control.shape[-1] - 3
     rows, columns = (spline_basis(size, cells).to(device, dtype) for size in (height, width))
-    return (rows @ (points @ columns.T)).float()
+    with torch.autocast(kind, enabled=False):
+        return (rows @ (points @ columns.T)).float()
 
 
 def resample(

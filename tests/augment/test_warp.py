@@ -67,3 +67,10 @@ def test_the_largest_bend_does_not_fold() -> None:
     down, right = grid.diff(dim=2)[..., :-1], grid.diff(dim=3)[:, :, :-1]
     area = right[:, 0] * down[:, 1] - right[:, 1] * down[:, 0]
     assert area.min() > 0
+
+
+def test_half_precision_around_it_moves_no_pixel():
+    control = 100 * torch.rand(1, 2, 7, 7)
+    with torch.autocast("cpu", torch.bfloat16):
+        grid = sampling_grid(control, 384, 512)
+    assert torch.equal(grid, sampling_grid(control, 384, 512))
