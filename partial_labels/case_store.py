@@ -175,23 +175,22 @@ class CaseTable(Sequence[CaseRow]):
         return cls([CaseRow(**{name: kinds[name](text) for name, text in row.items()}) for row in rows])
 
 
-def group_of_volume(rows: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the group of each volume, in the order of first appearance; every table knows a volume by its name alone.
+def check_volumes(rows: Iterable[CaseRow]) -> None:
+    """Refuse a name that two volumes have, since every table knows a volume by its name alone.
 
-    Args:
-        rows: Volume and group of each case.
+    Slices of one volume may be groups of their own, so what tells is a slice that two groups have.
 
     Raises:
-        InputError: If a volume lies in two groups.
+        InputError: If they do.
     """
-    groups: dict[str, str] = {}
-    for volume, group in rows:
-        if (first := groups.setdefault(volume, group)) != group:
+    groups: dict[tuple[str, int], str] = {}
+    for row in rows:
+        if (first := groups.setdefault((row.volume, row.slice_index), row.group)) != row.group:
             raise InputError(
-                f"volume {volume!r} lies in two groups, {first!r} and {group!r}; give each volume a name of its own, "
-                f"such as {first}_{volume} and {group}_{volume}"
+                f"volume {row.volume!r} has a slice {row.slice_index} in two groups, {first!r} and {row.group!r}; give "
+                f"each volume a name of its own, such as {first}_{row.volume} and {row.group}_{row.volume}; "
+                "if it is one volume, give each slice its slice_index"
             )
-    return groups
 
 
 @dataclass(frozen=True)
@@ -231,7 +230,7 @@ class CaseStore:
         """Open a store.
 
         Raises:
-            InputError: If the folder is no store, or one of another format, or a volume lies in two groups.
+            InputError: If the folder is no store, or one of another format, or two volumes have one name.
         """
         path = Path(path)
         try:
@@ -250,7 +249,7 @@ class CaseStore:
             )
         except (OSError, EOFError, ValueError, KeyError, TypeError, StopIteration) as error:
             raise InputError(f"{path}: damaged case store ({error}); delete the folder, it is built anew") from error
-        group_of_volume((row.volume, row.group) for row in store.cases.rows)
+        check_volumes(store.cases.rows)
         return store
 
     def __post_init__(self) -> None:

@@ -65,7 +65,7 @@ def read_manifest(root: Path, num_classes: int) -> list[Slice]:
     if not numbered:
         raise InputError(f"{path}: no row below the header; write one for each slice")
     rows: list[Slice] = []
-    in_volume: Counter[str] = Counter()
+    in_volume: Counter[tuple[str, str]] = Counter()
     for line, cells in numbered:
         if len(cells) > len(columns):
             raise InputError(
@@ -73,12 +73,14 @@ def read_manifest(root: Path, num_classes: int) -> list[Slice]:
             )
         record = dict(zip_longest(columns, cells, fillvalue=""))
         item = parse_row(record, root, f"{path} line {line}", num_classes, in_volume)
-        in_volume[item.row.volume] += 1
+        in_volume[item.row.group, item.row.volume] += 1
         rows.append(item)
     return rows
 
 
-def parse_row(record: dict[str, str], root: Path, where: str, num_classes: int, in_volume: Counter[str]) -> Slice:
+def parse_row(
+    record: dict[str, str], root: Path, where: str, num_classes: int, in_volume: Counter[tuple[str, str]]
+) -> Slice:
     """Check one row of the manifest.
 
     Args:
@@ -86,14 +88,14 @@ def parse_row(record: dict[str, str], root: Path, where: str, num_classes: int, 
         root: The slices folder.
         where: How errors name the row.
         num_classes: C, background included.
-        in_volume: How many slices of each volume came before, the default of ``slice_index``.
+        in_volume: How many slices of each group and volume came before, the default of ``slice_index``.
     """
     name, split = record["image"], record.get("split", "")
     group = record.get("group") or record.get("volume") or name
     volume = record.get("volume") or group
     if split not in SPLITS:
         raise InputError(f"{where}: split {split!r}; write train, val or test, or leave it empty")
-    index = _integer(record, "slice_index", where, default=in_volume[volume])
+    index = _integer(record, "slice_index", where, default=in_volume[group, volume])
     rank = _integer(record, "list_rank", where, default=-1)
     examined = parse_examined(record["annotated"], num_classes, where)
     label = _inside(root, record["label"], where) if record["label"] else None

@@ -14,8 +14,6 @@ from scipy.special import stdtrit
 
 from metrics.means import Floats, Ints
 from metrics.paired import CellSums, Difference, paired_gain
-from partial_labels.case_store import group_of_volume
-from partial_labels.errors import InputError
 from reports.comparison.files import read_table
 from reports.comparison.keys import Group
 from reports.comparison.runs import Run, evaluated
@@ -144,16 +142,11 @@ def read_cells(run: Run, figure: str, part: str = "val") -> Cells:
     """Read the Dice of every case, or volume, and class that an evaluation counted, with the patient of each.
 
     Volumes are numbered in the order in which the case table names them.
-
-    Raises:
-        InputError: If the run was made when a volume could still lie in two groups.
     """
-    try:
-        patients = group_of_volume((row["volume"], row["group"]) for row in run.split)
-    except InputError as error:
-        raise InputError(f"{run.path / 'split.csv'}: {error}, and run it again") from error
+    volumes = dict.fromkeys(row["volume"] for row in run.split)
+    patients = {row["volume"]: row["group"] for row in reversed(run.split) if row["part"] == part}
     units = sorted({row["group"] for row in run.split if row["part"] == part})
-    place = [units.index(group) if group in units else -1 for group in patients.values()]
+    place = [units.index(patients[volume]) if volume in patients else -1 for volume in volumes]
     path = run.path / "evaluation" / evaluated("last", part) / PAIRED[figure]
     rows = read_table(path, ("volume", "class_id", "dice")) if place else []
     whole = [row for row in rows if row["dice"] != "nan"]

@@ -136,13 +136,21 @@ def test_only_stores_of_differing_spacings_get_another_fingerprint(folder):
     assert now != before
 
 
-def test_a_volume_of_two_groups_is_refused(folder, tmp_path):
-    change(folder, 3, group="p2")
+def test_a_name_that_two_volumes_have_is_refused(folder, tmp_path):
+    first = read_rows(folder)[0]["slice_index"]
+    change(folder, 3, group="p2", volume="p1_a", slice_index=first)
     for _ in ("built", "found"):
-        with pytest.raises(InputError, match=r"volume 'p1_a' lies in two groups, 'p1' and 'p2'; give each .* p2_p1_a$"):
+        with pytest.raises(
+            InputError, match=rf"volume 'p1_a' has a slice {first} in two groups, 'p1' and 'p2'; give each .*"
+        ):
             build(folder, tmp_path / "cache")
     change(folder, 3, volume="p2_a")
     assert build(folder, tmp_path / "cache").cases.volume_number.tolist() == [0, 1, 0]
+
+
+def test_slices_of_a_volume_may_be_groups_of_their_own(folder, tmp_path):
+    change(folder, 3, group="p2", volume="p1_a", slice_index="7")
+    assert build(folder, tmp_path / "cache").cases.volume_number.tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("column", ["image", "label", "annotated"])

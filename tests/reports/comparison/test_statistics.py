@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from metrics.paired import Difference
-from partial_labels.errors import InputError
 from reports.comparison.keys import group_runs
 from reports.comparison.runs import read_runs
 from reports.comparison.statistics import Mean, gains_over, mean_curve, read_cells, seed_interval, verdict
@@ -55,12 +54,15 @@ def test_cases_are_added_up_by_patient_as_an_obvious_loop_does(tmp_path):
     np.testing.assert_array_equal(sums.number, number)
 
 
-def test_a_volume_of_two_patients_is_refused(tmp_path):
+def test_a_volume_whose_slices_are_groups_counts_for_the_one_that_was_measured(tmp_path):
     (group,) = groups_of(tmp_path, {})
+    before = read_cells(group.runs[0], "dice_volume")
     path = group.runs[0].path / "split.csv"
-    path.write_text(path.read_text().replace("val1v0,", "val0v0,"))
-    with pytest.raises(InputError, match=r"split\.csv: volume 'val0v0' lies in two groups, 'val0' and 'val1'; give"):
-        read_cells(group.runs[0], "dice_volume")
+    whole = path.read_text()
+    path.write_text(whole.replace("\nval0v0s0,", "\nother,elsewhere,val0v0,9,train,labeled,\nval0v0s0,", 1))
+    assert "elsewhere" in path.read_text()
+    after = read_cells(read_runs([group.runs[0].path])[0], "dice_volume")
+    assert (after.patient == before.patient).all() and after.units == before.units
 
 
 def test_a_large_gain_is_better_and_a_small_one_may_be_noise(tmp_path):
