@@ -47,17 +47,21 @@ def batches(count=8):
     ]
 
 
-def fit(module, tmp_path, every=25):
-    trainer = pl.Trainer(
-        max_epochs=1,
+def quiet_trainer(tmp_path, callbacks, **more):
+    return pl.Trainer(
         accelerator="cpu",
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[NonFiniteGuard(every_n_steps=every)],
+        callbacks=callbacks,
         default_root_dir=tmp_path,
+        **more,
     )
+
+
+def fit(module, tmp_path, every=25):
+    trainer = quiet_trainer(tmp_path, [NonFiniteGuard(every_n_steps=every)], max_epochs=1)
     trainer.fit(module, DataLoader(batches(), batch_size=None))
 
 
@@ -97,17 +101,7 @@ class Silent(Slope):
 
 
 def test_the_epoch_of_a_collapse_is_the_right_one(tmp_path, caplog):
-    trainer = pl.Trainer(
-        max_epochs=2,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        callbacks=[CollapseReport()],
-        default_root_dir=tmp_path,
-    )
+    trainer = quiet_trainer(tmp_path, [CollapseReport()], max_epochs=2, num_sanity_val_steps=0)
     data = DataLoader(batches(2), batch_size=None)
     with caplog.at_level(logging.WARNING):
         trainer.fit(Silent(), data, data)
@@ -127,17 +121,8 @@ def test_steps_that_the_scaler_skips_are_counted(tmp_path, scaled, monkeypatch):
 
     monkeypatch.setattr(Slope, "on_after_backward", spoil)
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
-    trainer = pl.Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[SkippedSteps()],
-        plugins=[MixedPrecision("16-mixed", "cpu", scaler)] if scaled else [],
-        default_root_dir=tmp_path,
-    )
+    plugins = [MixedPrecision("16-mixed", "cpu", scaler)] if scaled else []
+    trainer = quiet_trainer(tmp_path, [SkippedSteps()], max_epochs=1, plugins=plugins)
     trainer.fit(Slope(), DataLoader(batches(), batch_size=None))
     assert trainer.callback_metrics.get("train/skipped_steps") == (2.0 if scaled else None)
 
@@ -158,17 +143,8 @@ def test_skipped_steps_are_counted_across_a_resume(tmp_path, hook, left, monkeyp
     stop = pl.Callback()
     setattr(stop, hook, save)
     for further, checkpoint in (([stop], None), ([], tmp_path / f"{3 if left[1:] else 8}.ckpt")):
-        trainer = pl.Trainer(
-            max_epochs=2,
-            accelerator="cpu",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            callbacks=[SkippedSteps(), Epochs(), *further],
-            plugins=[MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=4.0))],
-            default_root_dir=tmp_path,
-        )
+        scaled = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=4.0))
+        trainer = quiet_trainer(tmp_path, [SkippedSteps(), Epochs(), *further], max_epochs=2, plugins=[scaled])
         trainer.fit(Slope(), DataLoader(batches(), batch_size=None), ckpt_path=checkpoint, weights_only=True)
         counts.append(trainer.callbacks[1].skipped)
     assert counts == [[2.0, 1.0], left]
