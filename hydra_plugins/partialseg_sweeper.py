@@ -17,7 +17,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf, open_dict
 
 from partial_labels.errors import InputError, Interrupted
-from runs.sweeps.sweep import RECORD, SweepFailedError, quoted, write_jobs
+from runs.quoting import quoted
+from runs.sweeps.sweep import RECORD, SweepFailedError, write_jobs
 
 log = logging.getLogger(__name__)
 

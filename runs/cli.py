@@ -30,7 +30,8 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandat
 
 from partial_labels.errors import InputError, Interrupted
 from runs.configuration.targets import parameters, resolve, suggest
-from runs.sweeps.sweep import SweepFailedError, isolated, resumed_arguments, typed_argument
+from runs.quoting import typed_argument
+from runs.sweeps.sweep import SweepFailedError, isolated, resumed_arguments
 
 Main = Callable[[DictConfig], float | None]
 EXPECTED = (InputError, OmegaConfBaseException, OSError)

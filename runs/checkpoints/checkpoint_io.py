@@ -18,7 +18,7 @@ from lightning_fabric.plugins import CheckpointIO
 
 from partial_labels.errors import InputError
 from runs.checkpoints.ledger import BEST, LAST, NEXT, PREVIOUS, Entry, link, read_ledger, refuse_damaged, write_ledger
-from runs.sweeps.sweep import typed_argument
+from runs.quoting import typed_argument
 
 
 @final

@@ -27,6 +27,7 @@ from runs.checkpoints.loading import read_checkpoint, weights_of
 from runs.configuration.instantiate import build
 from runs.configuration.targets import parameters, resolve
 from runs.hardware.processes import leads
+from runs.quoting import typed_argument
 from runs.stages.fitted_stage import (
     ContinuousAxis,
     FittedStage,
@@ -36,7 +37,6 @@ from runs.stages.fitted_stage import (
     logged_rows,
 )
 from runs.stages.plan import check_stages, epochs_of
-from runs.sweeps.sweep import typed_argument
 from runs.unheard import unheard
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,6 @@ import csv
 import gc
 import os
 import random
-import re
-import shlex
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from partial_labels.errors import InputError
+from runs.quoting import quoted
 
 RECORD = "multirun.yaml"
 """Where a sweep keeps what was typed."""
@@ -23,9 +22,6 @@ JOBS = "jobs.csv"
 """Where a sweep keeps what is typed for each of its jobs, and why those failed that did."""
 OWN = ("launcher=", "hydra.launcher.", "hydra.job_logging.", "hydra.hydra_logging.")
 """What may be typed beside ``resume_sweep``: how the jobs are launched, not what they are."""
-
-PLAIN = re.compile(r"[A-Za-z0-9_/.@%+-]+")
-"""A value that neither a shell nor Hydra's grammar wants in quotes."""
 
 
 class SweepFailedError(Exception):
@@ -74,20 +70,6 @@ def write_jobs(folder: Path, rows: Iterable[tuple[str, str, str]]) -> None:
     with part.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([("job", "typed", "failure"), *rows])
     os.replace(part, folder / JOBS)
-
-
-def quoted(value: object) -> str:
-    """Return a value as Hydra's grammar reads it back, whatever characters it holds."""
-    text = re.sub(r"\\+(?='|\Z)", lambda found: 2 * found[0], str(value))  # elsewhere a backslash escapes nothing
-    return "'" + text.replace("'", "\\'") + "'"
-
-
-def typed_argument(key: str, value: object) -> str:
-    """Return ``key=value`` as it is typed in a shell, in the quotes that the shell and Hydra's grammar want."""
-    if PLAIN.fullmatch(str(value)):
-        return f"{key}={value}"
-    argument = f"{key}={quoted(value)}"
-    return shlex.quote(argument) if set(argument) & set('"$`!\\') else f'"{argument}"'
 
 
 @contextmanager

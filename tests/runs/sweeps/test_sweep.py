@@ -5,14 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 import train
@@ -22,7 +20,7 @@ from partial_labels.errors import InputError
 from reports.results_table import markdown_table, read_results
 from runs.origin import Origin
 from runs.resume import continued
-from runs.sweeps.sweep import isolated, resumed_arguments, typed_argument
+from runs.sweeps.sweep import isolated, resumed_arguments
 from runs.training import save_config
 from tests.command_line import SMALL, shell
 from tests.configs import CONF
@@ -174,15 +172,6 @@ hydra:
     with pytest.raises(InputError, match="no sweep lies there"):
         resumed_arguments(["-m", "resume_sweep=nowhere"])
     assert resumed_arguments(["seed=1"]) == ["seed=1"]
-
-
-@pytest.mark.parametrize(
-    "path", ["/a/b-1.2", "/my runs/1", "/ä=b,c", "/it's", '/a"$x`!', "a\\b", "a(b) [c]", "a\\'b\\"]
-)
-def test_what_is_printed_to_be_typed_comes_through_shell_and_grammar(path):
-    typed = typed_argument("resume", path)
-    word = subprocess.run(["bash", "-c", f"printf %s {typed}"], capture_output=True, text=True, check=True).stdout
-    assert OverridesParser.create().parse_override(word).value() == path
 
 
 def test_the_command_that_completes_a_sweep_can_be_typed():
