@@ -11,6 +11,15 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 
+def send(values: Tensor, device: torch.device | str) -> Tensor:
+    """Bring a few numbers to a device without waiting until it has done what it was given before.
+
+    So small a copy is taken over at once, from ordinary memory too. A plain ``to(device)`` would let a GPU run dry:
+    an augmentation sends some thirty of them.
+    """
+    return values.to(device, non_blocking=True)
+
+
 @final
 class Draws:
     """Numbers that depend on (seed, epoch, step) and on a row's place in the global batch, and on nothing else.

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from augment.draws import Draws
+from augment.draws import Draws, send
 from augment.mirror import MirrorRule
 from augment.warp import MAX_BEND, resample, resting_points, sampling_grid
 from partial_labels.batch import PartialLabelBatch
@@ -98,7 +98,7 @@ class RandomGeometry:
             )
 
     def _mirror(self, batch: PartialLabelBatch, draws: Draws, rule: MirrorRule) -> PartialLabelBatch:
-        chosen = draws.chance(self.mirror).nonzero()[:, 0].to(batch.image.device)
+        chosen = send(draws.chance(self.mirror).nonzero()[:, 0], batch.image.device)
         if not len(chosen):
             return batch
         mirrored = rule.apply(PartialLabelBatch(*(values[chosen] for values in batch)))
@@ -112,7 +112,7 @@ class RandomGeometry:
         if not len(moved):
             return batch
         grid = sampling_grid(control[moved], height, width, batch.image.device)
-        moved = moved.to(batch.image.device)
+        moved = send(moved, batch.image.device)
         image, label = resample(batch.image[moved], batch.label[moved], grid)
         return batch._replace(
             image=batch.image.index_copy(0, moved, image), label=batch.label.index_copy(0, moved, label)

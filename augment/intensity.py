@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from augment.draws import Draws
+from augment.draws import Draws, send
 
 
 class IntensityOp(ABC):
@@ -44,7 +44,7 @@ class IntensityOp(ABC):
     def __call__(self, image: Float[Tensor, "B I H W"], draws: Draws) -> Float[Tensor, "B I H W"]:
         """Return the images, the chosen ones changed; those given stay as they are."""
         chosen, draws = draws.choose(self.probability)
-        chosen = chosen.to(image.device)
+        chosen = send(chosen, image.device)
         # The strong view is made inside the training step, where autocast would turn a blur into half precision.
         with torch.autocast(image.device.type, enabled=False):
             changed = self.change(image[chosen], draws).clamp_(0, 1)
@@ -109,7 +109,7 @@ class Blur(IntensityOp):
 
     def change(self, image: Float[Tensor, "n I H W"], draws: Draws) -> Float[Tensor, "n I H W"]:
         """Apply it, one axis after the other, each image with its own kernel; kernels end at three of the largest."""
-        sigma = draws.uniform(self.low, self.high).to(image.device)
+        sigma = send(draws.uniform(self.low, self.high), image.device)
         if not len(image):
             return image
         radius = max(1, round(3 * self.high))
@@ -152,8 +152,8 @@ class Cutout(IntensityOp):
 
     def change(self, image: Float[Tensor, "n I H W"], draws: Draws) -> Float[Tensor, "n I H W"]:
         """Apply it."""
-        centre = draws.uniform(0.0, 1.0, 2, self.holes, 1).to(image.device)
-        half = draws.uniform(self.low / 2, self.high / 2, 2, self.holes, 1).to(image.device)
+        centre = send(draws.uniform(0.0, 1.0, 2, self.holes, 1), image.device)
+        half = send(draws.uniform(self.low / 2, self.high / 2, 2, self.holes, 1), image.device)
         rows, columns = (
             ((torch.arange(size, device=image.device) + 0.5) / size - centre[:, axis]).abs() <= half[:, axis]
             for axis, size in enumerate(image.shape[-2:])
@@ -165,4 +165,4 @@ class Cutout(IntensityOp):
 
 def per_image(values: Float[Tensor, " n"], image: Float[Tensor, "n I H W"]) -> Float[Tensor, "n 1 1 1"]:
     """Bring one number per image to the images' device and shape."""
-    return values.to(image.device)[:, None, None, None]
+    return send(values, image.device)[:, None, None, None]

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from augment.draws import send
 from partial_labels.batch import IGNORE
 
 MAX_BEND = 0.48
@@ -49,9 +50,9 @@ def sampling_grid(
     kind = torch.device(device).type
     dtype = torch.float64 if kind == "cuda" else torch.float32
     half = torch.tensor([max(width - 1, 1), max(height - 1, 1)])[:, None, None] / 2
-    points = (control / half).to(device, dtype)
+    points = send((control / half).to(dtype), device)
     cells = control.shape[-1] - 3
-    rows, columns = (spline_basis(size, cells).to(device, dtype) for size in (height, width))
+    rows, columns = (send(spline_basis(size, cells).to(dtype), device) for size in (height, width))
     with torch.autocast(kind, enabled=False):
         return (rows @ (points @ columns.T)).float()
 
