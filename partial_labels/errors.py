@@ -14,6 +14,11 @@ class InputError(ValueError):
     """
 
 
+def one_line(error: BaseException) -> str:
+    """Return what an exception says, without its line breaks."""
+    return " ".join(str(error).split())
+
+
 class Interrupted(BaseException):
     """Somebody asked the process to stop, by Ctrl-C or SIGTERM; no handler of errors may take it for one.
 

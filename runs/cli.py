@@ -28,7 +28,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from partial_labels.errors import InputError, Interrupted
+from partial_labels.errors import InputError, Interrupted, one_line
 from runs.configuration.targets import parameters, resolve, suggest
 from runs.quoting import typed_argument
 from runs.sweeps.sweep import SweepFailedError, isolated, resumed_arguments
@@ -99,7 +99,7 @@ def _stop(signum: int, frame: FrameType | None) -> None:
 def explain(error: Exception) -> str:
     """Say in one line what is wrong with the input and what to write instead."""
     if isinstance(error, InputError):
-        return " ".join(str(error).split())
+        return one_line(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         if group == "hydra/launcher" and choice in LAUNCHERS:
@@ -118,7 +118,7 @@ def explain(error: Exception) -> str:
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{cause.full_key}: {_first_line(cause)}"
     if isinstance(error, ConfigCompositionException):
-        return _explain_composition(" ".join(str(error).split()))
+        return _explain_composition(one_line(error))
     return _first_line(error)
 
 

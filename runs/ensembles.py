@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from partial_labels.errors import InputError
-from runs.checkpoints.loading import Loaded, load
+from runs.checkpoints.loading import Loaded, check_size, load
 from runs.configuration.instantiate import build
 from runs.configuration.targets import resolve
 from runs.found import find_checkpoints
@@ -120,8 +120,8 @@ def member_of(loaded: Loaded, image_size: Any) -> Any:
     data = plain(loaded.config.data)
     size = sides(data["image_size"] if image_size is None else image_size)
     try:
-        loaded.network.check_size(*size)  # type: ignore[operator]
-    except ValueError as error:
+        check_size(loaded.network, size)
+    except InputError as error:
         text = str(error).replace("data.image_size", "image_size")
         raise InputError(f"{loaded.checkpoint}: {text}") from error
     spacing = data.get("spacing_mm")

@@ -8,17 +8,17 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from conf.schema import EvaluateConfig
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
-from runs.checkpoints.loading import Loaded, check_channels, run_directory_of, write_json
+from runs.checkpoints.loading import Loaded, check_channels, check_size, run_directory_of, write_json
 from runs.configuration.instantiate import build, check, check_extra_keys
-from runs.ensembles import Inference, load_all, load_for
+from runs.ensembles import Inference, load_all, load_for, plain
 from runs.evaluation_record import FILE, check_comparable, evaluation_record, finished_evaluation
 from runs.found import find_checkpoints
+from runs.hardware.device import settings_here
 from runs.hardware.trainer import make_trainer
 from runs.stages.fitting import GIVEN
 from runs.trained_cases import warn_of_trained
@@ -70,10 +70,7 @@ def evaluate(
             f"{checkpoint}: none of its classes has the name of a class of {store.header.name}; "
             f"it knows {', '.join(loaded.classes.foreground[:5])} ..."
         )
-    try:
-        loaded.network.check_size(*store.header.size)  # type: ignore[operator]
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    check_size(loaded.network, store.header.size)
     module = build(
         {"_target_": EVALUATION},
         network=loaded.network,
@@ -112,11 +109,7 @@ def settings(trainer: DictConfig | None) -> dict[str, Any]:
     """Return what an evaluation shares with its run, so that the figures agree; without a GPU it takes the CPU."""
     values: dict[str, Any] = {"progress_bar": False}
     if trainer is not None:
-        plain = OmegaConf.to_container(trainer, resolve=True)
-        assert isinstance(plain, dict)
-        values |= {key: plain[key] for key in ("accelerator", "precision", "threads") if key in plain}
-        if not torch.cuda.is_available() and values.get("accelerator") != "cpu":
-            values |= {"accelerator": "cpu", "precision": "auto"}
+        values |= settings_here(plain(trainer))
     return values
 
 

@@ -24,7 +24,7 @@ from torch.export import Dim, ExportedProgram
 from conf.schema import ExportConfig
 from partial_labels.errors import InputError
 from partial_labels.head import Head
-from runs.checkpoints.loading import Loaded, check_channels, load, write_json
+from runs.checkpoints.loading import Loaded, check_channels, check_size, load, write_json
 from runs.configuration.instantiate import build, check, check_extra_keys
 from runs.ensembles import plain
 from runs.stages.fitting import GIVEN
@@ -80,10 +80,7 @@ def export_command(cfg: DictConfig) -> Path:
     check_channels(content, data.opened)
     images = real_slices(data, cfg.slices)
     module = SlicesToLabels(content.network, content.head).eval()
-    try:
-        content.network.check_size(*images.shape[2:])  # type: ignore[operator]
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    check_size(content.network, images.shape[2:])
     expected = labels_of(module, images)
     program = traced(module, images[:2])
     with whole_folder(Path(cfg.output)) as folder:

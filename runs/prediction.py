@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from conf.schema import PredictConfig
@@ -17,7 +16,7 @@ from runs.checkpoints.loading import Loaded
 from runs.configuration.instantiate import build, check, check_extra_keys
 from runs.ensembles import Inference, join, load_all, plain, reader_of
 from runs.found import find_input
-from runs.hardware.device import Place, find_place
+from runs.hardware.device import find_place, settings_here
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,8 @@ def predict_command(cfg: DictConfig) -> Any:
     members = load_all(cfg.checkpoint, cfg.network)
     inference = Inference(cfg.tta, cfg.threshold, cfg.peak, cfg.postprocess)
     ensemble = join(members, inference, cfg.image_size)
-    place = place_of(cfg, members)
+    asked = {key: cfg[key] for key in ("accelerator", "precision", "threads")}
+    place = find_place(**settings_here(plain(members[0].config.trainer), **asked))
     log.info("networks: %d, classes: %d, views: %d", len(members), len(ensemble.classes) - 1, ensemble.num_views)
     prediction = build(
         {"_target_": PREDICTION, **{key: cfg[key] for key in HANDED_ON}},
@@ -54,17 +54,6 @@ def predict_command(cfg: DictConfig) -> Any:
         dtype=place.dtype,
     )
     return prediction.run(find_input(cfg.input), Path(cfg.output), settings_of(cfg, members))
-
-
-def place_of(cfg: DictConfig, members: Sequence[Loaded]) -> Place:
-    """Return device and precision: the run's own where nothing else is said, the CPU's where there is no GPU."""
-    trainer = plain(members[0].config.trainer)
-    values = {key: trainer.get(key, "auto") for key in ("accelerator", "precision")}
-    if not torch.cuda.is_available() and values["accelerator"] != "cpu":
-        values = {"accelerator": "cpu", "precision": "auto"}
-    values |= {key: cfg[key] for key in values if cfg[key] is not None}
-    threads = trainer.get("threads") if cfg.threads is None else cfg.threads
-    return find_place(values["accelerator"], values["precision"], threads)
 
 
 def settings_of(cfg: DictConfig, members: Sequence[Loaded]) -> dict[str, Any]:

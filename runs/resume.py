@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from conf.schema import TrainConfig
-from partial_labels.errors import InputError
+from partial_labels.errors import InputError, one_line
 from partial_labels.pseudo_store import FOLDER
 from runs.checkpoints.ledger import Entry, forget_after, newest_first, take_up
 from runs.found import run_to_resume
@@ -32,7 +32,7 @@ IDENTITY = (*OWN, "paths", "logger")
 """Keys in which two configurations of the same job differ: where it runs, and the names that its loggers were given."""
 
 
-class Place(NamedTuple):
+class Continuation(NamedTuple):
     """Where a run goes on."""
 
     checkpoint: Path | None
@@ -59,10 +59,7 @@ def original(cfg: DictConfig) -> DictConfig:
     changed = changed_keys(cfg, saved, typed())
     for key in changed:
         OmegaConf.update(saved, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
-    saved.resume, saved.resume_overrides, saved.debug = str(run), changed, cfg.debug
-    if saved.trainer.get("threads") is None:
-        saved.trainer.threads = Origin.read(run).threads
-    return saved
+    return taken_up(saved, run, changed, cfg.debug)
 
 
 def continued(cfg: DictConfig) -> DictConfig:
@@ -84,7 +81,12 @@ def continued(cfg: DictConfig) -> DictConfig:
     keys = [str(key) for key in cfg if key not in IDENTITY]
     if differing := [key for key in keys if plain(cfg, key) != plain(saved, key)]:
         raise InputError(f"{run}: another run lies there, with another {differing[0]}; name a new hydra.sweep.dir=")
-    saved.resume, saved.resume_overrides, saved.debug = str(run.absolute()), [], cfg.debug
+    return taken_up(saved, run.absolute(), [], cfg.debug)
+
+
+def taken_up(saved: DictConfig, run: Path, changed: Sequence[str], debug: bool) -> DictConfig:
+    """Return a run's configuration as that of its continuation, with the threads it was begun with."""
+    saved.resume, saved.resume_overrides, saved.debug = str(run), list(changed), debug
     if saved.trainer.get("threads") is None:
         saved.trainer.threads = Origin.read(run).threads
     return saved
@@ -99,7 +101,7 @@ def saved_config(run: Path) -> DictConfig:
     try:
         saved = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.load(run / "config.yaml"))
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
-        raise InputError(f"{run / 'config.yaml'}: damaged: {' '.join(str(error).split())}") from error
+        raise InputError(f"{run / 'config.yaml'}: damaged: {one_line(error)}") from error
     assert isinstance(saved, DictConfig)
     if lost := [str(key) for key in saved if OmegaConf.is_missing(saved, key)]:
         raise InputError(f"{run / 'config.yaml'}: damaged: {', '.join(lost)} is missing")
@@ -163,7 +165,7 @@ def moved(saved: DictConfig, run: Path) -> DictConfig:
     return found
 
 
-def find_place(cfg: DictConfig, run: Path) -> Place:
+def find_continuation(cfg: DictConfig, run: Path) -> Continuation:
     """Find where a run goes on, and drop what was logged after that.
 
     Raises:
@@ -182,12 +184,12 @@ def find_place(cfg: DictConfig, run: Path) -> Place:
     if chosen is None or chosen.stage in [stage.name for stage in done]:
         cut(metrics, done[-1].rows if done else 0)
         log.info("resuming after %s", done[-1].name if done else "nothing: no checkpoint was written yet")
-        return Place(None, sum(stage.steps for stage in done))
+        return Continuation(None, sum(stage.steps for stage in done))
     checkpoint = take_up(root, chosen)
     progress = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["progress"]
     cut(metrics, progress["rows"], before=progress["steps"])
     log.info("resuming stage %s in epoch %d, after step %d", chosen.stage, chosen.epoch, chosen.step)
-    return Place(checkpoint, progress["steps"])
+    return Continuation(checkpoint, progress["steps"])
 
 
 def reopen(cfg: DictConfig, run: Path) -> None:

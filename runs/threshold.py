@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from partial_labels.batch import HUMAN
 from partial_labels.case_store import CaseStore
-from partial_labels.errors import InputError
+from partial_labels.errors import InputError, one_line
 from partial_labels.head import SigmoidHead
 from runs.checkpoints.loading import Loaded, run_directory_of
 from runs.configuration.instantiate import build
 from runs.ensembles import load_all, plain
-from runs.hardware.device import Place, find_place
+from runs.hardware.device import find_place, settings_here
 
 DICE = "metrics.partial_dice.PartialDice"
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 16))
@@ -45,6 +45,18 @@ class Choice(NamedTuple):
     gained: float
 
 
+def check_folds(count: int) -> None:
+    """Refuse to choose on the cases that it is then measured on.
+
+    Raises:
+        InputError: If there are fewer than two folds.
+    """
+    if count < 2:
+        raise InputError(
+            "one checkpoint is no cross-validation: give the runs of at least two folds (data.folds=5 data.fold=0)"
+        )
+
+
 def choose(dice: Floats, own: Floats, thresholds: Sequence[float]) -> Choice:
     """Choose by cross-validation.
 
@@ -56,10 +68,7 @@ def choose(dice: Floats, own: Floats, thresholds: Sequence[float]) -> Choice:
     Raises:
         InputError: If there are fewer than two folds.
     """
-    if len(dice) < 2:
-        raise InputError(
-            "one checkpoint is no cross-validation: give the runs of at least two folds (data.folds=5 data.fold=0)"
-        )
+    check_folds(len(dice))
     others = [np.delete(dice, fold, axis=0).mean(axis=0).argmax() for fold in range(len(dice))]
     gained = np.mean([dice[fold, best] - own[fold] for fold, best in enumerate(others)])
     return Choice(
@@ -86,7 +95,7 @@ def measure(loaded: Loaded, thresholds: Sequence[float], monitor: str) -> tuple[
             f"--monitor dice_truth: of the validation cases of {data.opened.header.name} no truth is kept beyond what "
             "is shown; take --monitor dice"
         )
-    place = place_of(loaded)
+    place = find_place(**settings_here(plain(loaded.config.trainer)))
     network = loaded.network.to(place.device, place.dtype)
     own = loaded.head if isinstance(loaded.head, SigmoidHead) else SigmoidHead()
     heads = [*(own.moved_to(one) for one in thresholds), loaded.head]
@@ -103,13 +112,6 @@ def measure(loaded: Loaded, thresholds: Sequence[float], monitor: str) -> tuple[
 def keeps_truth(store: CaseStore, cases: NDArray[np.int64]) -> bool:
     """Whether a store knows more of these cases than it shows."""
     return store.truth is not None and bool((store.status[cases] != HUMAN).any())
-
-
-def place_of(loaded: Loaded) -> Place:
-    """Return where a run's network computes, in the run's precision."""
-    trainer = plain(loaded.config.trainer)
-    precision = trainer["precision"] if torch.cuda.is_available() else "auto"
-    return find_place(trainer["accelerator"], precision, trainer["threads"])
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -137,13 +139,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
     try:
         members = load_all(options.checkpoint, None)
-        if len(members) < 2:
-            choose(np.zeros((1, 1)), np.zeros(1), [0.5])
+        check_folds(len(members))
         measured: list[Any] = [measure(one, options.thresholds, options.monitor) for one in members]
         dice, own = (np.array(part) for part in zip(*measured, strict=True))
         report(dice, own, options.thresholds)
     except (InputError, ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
     return 0
 

@@ -29,7 +29,7 @@ from runs.hardware import batch_size
 from runs.hardware.processes import end_exchange, leads, place_found, refuse_sweep
 from runs.loggers import build_loggers, name_runs
 from runs.origin import Origin, typed
-from runs.resume import Place, find_place, warn_elsewhere
+from runs.resume import Continuation, find_continuation, warn_elsewhere
 from runs.stages.fitted_stage import FittedStage
 from runs.stages.fitting import GIVEN, fit_stages, rehearse, seed_everything
 
@@ -89,24 +89,24 @@ def follow(cfg: DictConfig, auto: bool) -> NoReturn:
     sys.exit(0)
 
 
-def begin(cfg: DictConfig, data: Any, run_dir: Path) -> Place:
+def begin(cfg: DictConfig, data: Any, run_dir: Path) -> Continuation:
     """Write what a run is, the configuration last: where it lies, the run can be resumed."""
     name_runs(cfg)
     Origin.here(cfg, overrides()).write(run_dir)
     data.split.write(run_dir / "split.csv", data.opened.cases, data.labeled)
     (run_dir / "command.txt").write_text(" ".join(["python", *sys.argv]) + "\n", encoding="utf-8")
     save_config(cfg, run_dir)
-    return Place(None, 0)
+    return Continuation(None, 0)
 
 
-def go_on(cfg: DictConfig, run_dir: Path) -> Place:
+def go_on(cfg: DictConfig, run_dir: Path) -> Continuation:
     """Find where to go on, and keep what was changed for the next time."""
     warn_elsewhere(run_dir, Origin.here(cfg, overrides()))
     if cfg.resume_overrides:
         kept = cfg.copy()
         kept.resume, kept.resume_overrides = None, []
         save_config(kept, run_dir)
-    return find_place(cfg, run_dir)
+    return find_continuation(cfg, run_dir)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from partial_labels.errors import InputError
+from partial_labels.errors import InputError, one_line
 
 BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 """What Pillow raises, depending on where a file is damaged."""
@@ -61,11 +61,7 @@ def _decode(path: Path, where: str, modes: tuple[str, ...], wanted: str) -> NDAr
     except FileNotFoundError as error:
         raise InputError(f"{where}: the file is missing; restore it or take its row out") from error
     except BROKEN as error:
-        raise InputError(f"{where}: unreadable or truncated ({_one_line(error)}); restore the file") from error
+        raise InputError(f"{where}: unreadable or truncated ({one_line(error)}); restore the file") from error
     if mode not in modes:
         raise InputError(f"{where}: Pillow mode {mode}, expected {wanted}; convert the file")
     return array
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())

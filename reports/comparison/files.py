@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from partial_labels.errors import InputError
+from partial_labels.errors import InputError, one_line
 
 REMEDY = "leave this run out, or run it again"
 
@@ -92,4 +92,4 @@ def _is_number(cell: str) -> bool:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]
+    return one_line(error)[:120]

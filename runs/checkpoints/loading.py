@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -129,6 +130,18 @@ def run_directory_of(checkpoint: Path) -> Path:
     """Return the run directory of ``RUN/checkpoints/STAGE/NAME.ckpt``, or the file's folder where it lies elsewhere."""
     folder = checkpoint.resolve().parent
     return folder.parents[1] if folder.parent.name == "checkpoints" else folder
+
+
+def check_size(network: Any, size: Sequence[int]) -> None:
+    """Refuse slices of a size (H, W) that a network cannot take.
+
+    Raises:
+        InputError: With the sizes that it can.
+    """
+    try:
+        network.check_size(*size)
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def write_json(path: Path, record: Any) -> None:

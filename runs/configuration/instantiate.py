@@ -17,7 +17,7 @@ from typing import Any, get_args, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
-from partial_labels.errors import InputError
+from partial_labels.errors import InputError, one_line
 from runs.configuration.targets import accepts, describe, fit, hints, is_library, parameters, resolve, suggest
 
 MISSING = "???"
@@ -153,7 +153,7 @@ def _build(value: Any, where: str, kwargs: Mapping[str, Any]) -> Any:
     except InputError:
         raise
     except (ValueError, TypeError) as error:
-        raise InputError(_placed(where or value["_target_"], " ".join(str(error).split()), kwargs)) from error
+        raise InputError(_placed(where or value["_target_"], one_line(error), kwargs)) from error
 
 
 def _placed(where: str, text: str, kwargs: Collection[str]) -> str:

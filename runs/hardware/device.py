@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -68,6 +68,20 @@ class Place(NamedTuple):
     device: torch.device
     autocast: Callable[[], AbstractContextManager[object]]
     dtype: torch.dtype
+
+
+def settings_here(trainer: Mapping[str, Any], **asked: Any) -> dict[str, Any]:
+    """Return a run's accelerator, precision and threads as far as this machine has them: without a GPU the CPU's own.
+
+    Args:
+        trainer: The run's ``trainer`` settings.
+        asked: What is asked for instead; None for the run's.
+    """
+    settings = {"accelerator": trainer.get("accelerator", "auto"), "precision": trainer.get("precision", "auto")}
+    if not torch.cuda.is_available() and settings["accelerator"] != "cpu":
+        settings = {"accelerator": "cpu", "precision": "auto"}
+    settings["threads"] = trainer.get("threads")
+    return settings | {key: value for key, value in asked.items() if value is not None}
 
 
 def find_place(accelerator: str, precision: str, threads: int | None) -> Place:

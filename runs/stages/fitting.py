@@ -18,12 +18,12 @@ from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
 
 from conf.schema import Init
-from partial_labels.errors import InputError
+from partial_labels.errors import InputError, one_line
 from partial_labels.head import Head
 from partial_labels.pseudo_store import PseudoRound
 from runs.checkpoints.initial_weights import begin_from
 from runs.checkpoints.ledger import BEST, LAST
-from runs.checkpoints.loading import read_checkpoint, weights_of
+from runs.checkpoints.loading import check_size, read_checkpoint, weights_of
 from runs.configuration.instantiate import build
 from runs.configuration.targets import parameters, resolve
 from runs.hardware.processes import leads
@@ -153,7 +153,7 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, checkpoint: 
         with same_signals():
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except MisconfigurationException as error:
-        raise InputError(" ".join(str(error).split())) from error
+        raise InputError(one_line(error)) from error
     except InputError as error:
         raise InputError(
             str(error).strip().splitlines()[-1].removeprefix(RAISED)
@@ -197,10 +197,7 @@ def build_module(cfg: DictConfig, stage: DictConfig, data: Any) -> Any:
     head: Head = build(cfg.head)
     channels = store.header.channels
     network = build(cfg.model, in_channels=channels, out_channels=head.channels(len(store.classes)))
-    try:
-        network.check_size(*store.header.size)
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    check_size(network, store.header.size)
     network.set_bias(head.initial_logits(len(store.classes)))
     own = network.input_statistics
     mean, std = data.intensity_statistics() if own is None else ((one,) * channels for one in own)

@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from filelock import FileLock
 from hydra.core.global_hydra import GlobalHydra
@@ -76,8 +76,8 @@ def search(cfg: DictConfig) -> Best:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats, since Optuna 2.9
         study = open_study(cfg, space, folder)
-        while (wait := unfinished(study, cfg.tune.trials)) is not None:
-            if wait:
+        while (step := next_step(study, cfg.tune.trials)) != "end":
+            if step == "wait":
                 optuna.storages.fail_stale_trials(study)
                 time.sleep(min(cfg.tune.heartbeat_seconds, 5))
             else:
@@ -149,15 +149,15 @@ def pruner_of(tune: DictConfig) -> optuna.pruners.BasePruner:
     raise InputError(f"tune.pruner={tune.pruner}: choose median, hyperband or none")
 
 
-def unfinished(study: optuna.Study, wanted: int) -> bool | None:
-    """Tell whether trials are to be run (False), others are to be waited for (True), or all are done (None)."""
+def next_step(study: optuna.Study, wanted: int) -> Literal["run", "wait", "end"]:
+    """Tell whether to run a trial, to wait for those that other processes run, or to end: all are done."""
     trials = [one for one in study.get_trials(deepcopy=False) if counts(one)]
     ended = sum(one.state.is_finished() for one in trials)
     grid = study.sampler
     if ended >= wanted or (isinstance(grid, optuna.samplers.GridSampler) and grid.is_exhausted(study)):
-        return None
+        return "end"
     begun = sum(one.state != TrialState.WAITING for one in trials)
-    return bool(begun >= wanted)
+    return "wait" if begun >= wanted else "run"
 
 
 def hopeless(study: optuna.Study, startup: int) -> bool:

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 from pytorch_lightning.callbacks import Callback
 
-from partial_labels.errors import InputError
+from partial_labels.errors import InputError, one_line
 from runs.sweeps.sweep import isolated
 from runs.training import train
 
@@ -96,7 +96,7 @@ class Objective:
             log.info("trial %d pruned: %s", trial.number, pruned)
             raise
         except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = one_line(error) or type(error).__name__
             log.warning("trial %d failed: %s", trial.number, reason, exc_info=not isinstance(error, InputError))
             trial.set_user_attr("reason", reason)
             raise
