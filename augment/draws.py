@@ -14,9 +14,11 @@ from torch import Tensor
 def send(values: Tensor, device: torch.device | str) -> Tensor:
     """Bring a few numbers to a device without waiting until it has done what it was given before.
 
-    So small a copy is taken over at once, from ordinary memory too. A plain ``to(device)`` would let a GPU run dry:
-    an augmentation sends some thirty of them.
+    A plain ``to(device)`` would let a GPU run dry: an augmentation sends some thirty of them. From pinned memory
+    a copy is sure not to wait; torch keeps such memory until the copy is done.
     """
+    if torch.device(device).type == "cuda":
+        values = values.pin_memory()
     return values.to(device, non_blocking=True)
 
 

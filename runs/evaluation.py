@@ -109,7 +109,8 @@ def settings(trainer: DictConfig | None) -> dict[str, Any]:
     """Return what an evaluation shares with its run, so that the figures agree; without a GPU it takes the CPU."""
     values: dict[str, Any] = {"progress_bar": False}
     if trainer is not None:
-        values |= settings_here(plain(trainer))
+        run = plain(trainer)
+        values |= settings_here(run) | {"tf32": run.get("tf32", True)}
     return values
 
 

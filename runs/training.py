@@ -58,9 +58,9 @@ def train(cfg: DictConfig) -> dict[str, Any]:
         return found
     with claimed(run_dir, resumed), continuable(run_dir):
         seed_everything(cfg.seed)
-        reset_peak_memory()
         if auto:
             batch_size.settle(cfg)
+        reset_peak_memory()
         data = build(cfg.data)
         data.opened.verify()
         data.setup()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Callable
@@ -12,6 +13,8 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from partial_labels.batch import UNKNOWN
+from partial_labels.errors import one_line
 from runs.configuration.instantiate import build
 from runs.hardware.device import Place, find_place
 from runs.hardware.recomputation import blocks_of, recomputed
@@ -39,9 +42,10 @@ def set_aside(cfg: DictConfig) -> bool:
 def settle(cfg: DictConfig) -> None:
     """Find the batch size and write it into the configuration.
 
-    Every stage's student is trained for a step on as many rows as all streams of the stage have, with the run's loss,
-    precision and ``trainer.recompute``. On a GPU batches are doubled until one does not fit; on a CPU, where what does
-    not fit ends the process, two small ones are measured and the line through them is followed.
+    Every stage's student is trained for a step on as many rows as all streams of the stage have, beside its teacher
+    where it has one, with the run's losses, optimizer, precision and ``trainer.recompute``. On a GPU batches are
+    doubled until one does not fit; on a CPU, where what does not fit ends the process, two small ones are measured and
+    the line through them is followed.
     """
     place = find_place(cfg.trainer.accelerator, cfg.trainer.precision, cfg.trainer.threads)
     data: Any = build(cfg.data)
@@ -50,6 +54,9 @@ def settle(cfg: DictConfig) -> None:
     most = min(MOST, max(LEAST, len(data.labeled) // devices))
     found = min(largest(fitter(cfg, stage, data, place), most) for stage in cfg.ssl.stages)
     cfg.data.batch_size = found * devices
+    gc.collect()  # recomputed blocks refer to themselves
+    if place.device.type == "cuda":
+        torch.cuda.empty_cache()
     log.info("data.batch_size=%d fits on %s", cfg.data.batch_size, place.device)
 
 
@@ -78,21 +85,29 @@ def fitter(cfg: DictConfig, stage: DictConfig, data: Any, place: Place) -> Calla
 
 
 def trial_step(cfg: DictConfig, stage: DictConfig, data: Any, place: Place) -> Callable[[int], None]:
-    """Return a function that trains a stage's student for one step on that many cases of each stream."""
+    """Return a function that takes one training step of a stage on that many cases of each stream."""
     module = build_module(cfg, stage, data).to(place.device, place.dtype)
     if cfg.trainer.get("recompute"):
         for block in blocks_of(module.student.network):
             block.forward = recomputed(block, block.forward)
 
+    optimizer = module.make_optimizer(module.student.network.parameter_groups())
+
     def step(size: int) -> None:
         rows = size * len(stage.streams)
         ids = torch.arange(rows) % len(data.labeled)
         batch = data.cases.read(torch.from_numpy(data.labeled)[ids])
+        batch.status[size:] = UNKNOWN  # of the other streams; what a step takes does not depend on how many are
         batch = type(batch)(*(field.to(place.device) for field in batch))
+        image = batch.image.to(place.dtype)
         with place.autocast():
-            logits = module.student(batch.image.to(place.dtype))
-            torch.autograd.backward(list(module.loss(logits, batch).values()))
-        module.zero_grad()
+            logits = module.student(image)
+            losses = list(module.loss(logits, batch).values())
+            if hasattr(module, "teacher"):
+                losses.append(module.consistency(logits, module.head.probs(module.teacher(image)), batch, module.head))
+        torch.autograd.backward(losses)
+        optimizer.step()
+        optimizer.zero_grad()
 
     return step
 
@@ -105,7 +120,8 @@ def fits_gpu(step: Callable[[], None], device: torch.device) -> bool:
     torch.cuda.reset_peak_memory_stats(device)
     try:
         step()
-    except torch.cuda.OutOfMemoryError:
+    except RuntimeError as error:  # cuDNN and cuBLAS have words of their own for a lack of memory
+        log.info("a larger batch does not fit: %s", one_line(error)[:200])
         return False
     return torch.cuda.max_memory_allocated(device) - before <= SHARE["cuda"] * free
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -25,6 +26,8 @@ def resolve_precision(precision: str, on_gpu: bool) -> str:
     """
     if precision == "16-mixed" and not on_gpu:
         raise InputError("trainer.precision=16-mixed: half precision needs a GPU; choose 32-true or bf16-mixed")
+    if precision == "bf16-mixed" and on_gpu and torch.cuda.get_device_capability() < (8, 0):
+        log.warning("trainer.precision=bf16-mixed: this card has to imitate bfloat16; 16-mixed is faster")
     if precision in PRECISIONS:
         return precision
     if precision != "auto":
@@ -42,13 +45,30 @@ def check_gpu() -> None:
     """
     if not torch.cuda.is_available():
         raise InputError("trainer.accelerator=gpu: torch sees no GPU; use trainer=cpu or install a CUDA build of torch")
-    major, minor = torch.cuda.get_device_capability()
-    compiled = [int(name[3:]) for name in torch.cuda.get_arch_list() if name.startswith("sm_") and name[3:].isdigit()]
-    if compiled and major * 10 + minor < min(compiled):
-        raise InputError(
-            f"{torch.cuda.get_device_name()} is sm_{major}{minor}, but this torch starts at sm_{min(compiled)}: "
-            "install its cu126 build, or use trainer=cpu"
-        )
+    card, compiled = torch.cuda.get_device_capability(), torch.cuda.get_arch_list()
+    if not compiled or any(runs_on(card, name) for name in compiled):
+        return
+    older = card < min(found[1:] for name in compiled if (found := read_architecture(name)) is not None)
+    build = "its cu126 build, which knows older cards" if older else "a newer build of it"
+    raise InputError(
+        f"{torch.cuda.get_device_name()} is sm_{card[0]}{card[1]}, and this torch has code for {', '.join(compiled)}: "
+        f"install {build}, or use trainer=cpu"
+    )
+
+
+def read_architecture(name: str) -> tuple[str, int, int] | None:
+    """Take ``sm_90`` or ``compute_90`` apart, in kind, major and minor number; None for what only one card runs."""
+    found = re.fullmatch(r"(sm|compute)_(\d+)(\d)", name)
+    return (found[1], int(found[2]), int(found[3])) if found else None
+
+
+def runs_on(card: tuple[int, int], name: str) -> bool:
+    """Tell whether a card runs code of an architecture: machine code of its own major number, or PTX of any before."""
+    found = read_architecture(name)
+    if found is None:  # sm_90a: of that very card
+        return name.rstrip("af") == f"sm_{card[0]}{card[1]}"
+    kind, major, minor = found
+    return (major, minor) <= card and (kind == "compute" or major == card[0])
 
 
 def device_name(on_gpu: bool) -> str:

@@ -66,7 +66,8 @@ def make_trainer(
         compile: Compile the network (:mod:`runs.hardware.compilation`).
         recompute: Compute activations again instead of keeping them (:mod:`runs.hardware.recomputation`).
         autotune: Let cuDNN try its algorithms at the first step; which one wins may differ from run to run.
-        tf32: Let GPUs from sm_80 on multiply float32 with ten bits of mantissa, where the precision is 32-true.
+        tf32: Let convolutions on GPUs from sm_80 on multiply with ten bits of mantissa, where the precision is 32-true.
+            Other products of float32, a loss's among them, keep all bits.
         sync_batchnorm: BatchNorm over the batch of all processes, on GPUs.
         find_unused_parameters: For several processes whose loss leaves out a part of the network.
         validate_every_n_epochs: Epochs between validations; the last one of a stage has one in any case.
@@ -129,12 +130,12 @@ def choose_device(accelerator: str, devices: int, precision: str, threads: int |
     on_gpu = accelerator == "gpu" or (accelerator == "auto" and torch.cuda.is_available())
     if on_gpu:
         check_gpu()
-        torch.set_float32_matmul_precision("high" if tf32 else "highest")
-        torch.backends.cudnn.allow_tf32 = tf32
     available = torch.cuda.device_count() if on_gpu else os.cpu_count() or 1
     if devices > available:
         raise ValueError(f"devices={devices}: this machine has {available}")
     resolved = resolve_precision(precision, on_gpu)
+    if on_gpu:  # in mixed precision all that is left of float32 are sums that need its bits, such as those of a loss
+        torch.backends.cudnn.allow_tf32 = tf32 and resolved == "32-true"
     log.info("device %s (asked: %s), precision %s (asked: %s)", device_name(on_gpu), accelerator, resolved, precision)
     return on_gpu, resolved
 

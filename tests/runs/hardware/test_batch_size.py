@@ -44,9 +44,30 @@ def test_what_a_step_keeps_grows_with_the_batch_and_shrinks_by_recomputing(slice
     assert kept["false"][1] > 1.5 * kept["false"][0] and kept["true"][1] < kept["false"][1]
 
 
-def test_a_gpu_that_runs_out_of_memory_does_not_fit(monkeypatch):
+def test_a_teacher_and_its_consistency_are_part_of_the_trial(slices_folder):
+    kept = {}
+    for ssl in ("supervised", "mean_teacher"):
+        cfg = small_run(slices_folder, "data.batch_size=2", f"ssl={ssl}", "optimizer=adamw")
+        cfg.ssl.stages[0].streams = ["labeled"]
+        data = batch_size.build(cfg.data)
+        data.setup()
+        place = batch_size.find_place("cpu", "auto", 1)
+        step = batch_size.trial_step(cfg, cfg.ssl.stages[0], data, place)
+        kept[ssl] = batch_size.kept_bytes(lambda step=step: step(4))
+    assert kept["mean_teacher"] > kept["supervised"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("full"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"),
+    ],
+)
+def test_a_gpu_that_runs_out_of_memory_does_not_fit(monkeypatch, error):
     def step():
-        raise torch.cuda.OutOfMemoryError("full")
+        raise error
 
     for name, value in {"empty_cache": None, "mem_get_info": (100, 100), "memory_allocated": 0}.items():
         monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)

@@ -3,7 +3,8 @@ import torch
 
 from partial_labels.errors import InputError
 from runs.configuration.instantiate import build
-from runs.hardware.device import resolve_precision
+from runs.hardware.device import check_gpu, resolve_precision
+from runs.hardware.trainer import choose_device
 from tests.configs import composed
 
 
@@ -37,8 +38,46 @@ def test_the_card_chooses_the_precision(gpu, capability, precision):
 
 def test_a_card_that_the_wheel_has_no_code_for_is_refused_with_what_to_install(gpu, tmp_path):
     gpu((6, 0), compiled=("sm_75", "sm_80"))
-    with pytest.raises(InputError, match=r"A GPU is sm_60, but this torch starts at sm_75: install its cu126 build"):
+    with pytest.raises(InputError, match=r"A GPU is sm_60, .* code for sm_75, sm_80: install its cu126 build"):
         trainer(tmp_path, "trainer=p100")
+
+
+@pytest.mark.parametrize(
+    ("capability", "compiled", "build"),
+    [
+        ((6, 1), ["sm_60", "sm_80"], None),
+        ((8, 9), ["sm_80", "sm_90"], None),
+        ((12, 1), ["sm_90", "sm_120"], None),
+        ((12, 0), ["sm_90", "compute_90"], None),
+        ((9, 0), ["sm_80", "sm_90a"], None),
+        ((6, 0), ["sm_75", "compute_90"], "its cu126 build"),
+        ((7, 0), ["sm_60", "sm_75"], "a newer build"),
+        ((12, 0), ["sm_50", "sm_90"], "a newer build"),
+        ((10, 0), ["sm_80", "sm_90a"], "a newer build"),
+    ],
+)
+def test_code_runs_on_cards_of_its_major_number_and_ptx_on_all_that_follow(gpu, capability, compiled, build):
+    gpu(capability, compiled)
+    if build is None:
+        check_gpu()
+    else:
+        with pytest.raises(InputError, match=f"install {build}"):
+            check_gpu()
+
+
+def test_bfloat16_that_a_card_imitates_is_said(gpu, caplog):
+    gpu((7, 5))
+    assert resolve_precision("bf16-mixed", on_gpu=True) == "bf16-mixed"
+    assert "16-mixed is faster" in caplog.text
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("32-true", True), ("bf16-mixed", False), ("16-mixed", False)])
+def test_sums_of_mixed_precision_keep_the_bits_of_float32(gpu, monkeypatch, precision, expected):
+    gpu((8, 0))
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", not expected)
+    choose_device("gpu", 1, precision, None, tf32=True)
+    assert torch.backends.cudnn.allow_tf32 is expected
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 @pytest.mark.parametrize("preset", ["p100", "t4"])
