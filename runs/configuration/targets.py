@@ -24,18 +24,30 @@ PACKAGES = (
     "metrics",
     "models",
     "partial_labels",
-    "reports",
     "runs",
 )
-FUNCTIONS = ("augment.", "losses.", "metrics.", "models.", "runs.hardware.trainer.make_trainer")
-"""Where a target may be a function: where they compute. One elsewhere may write files, which a constructor does not."""
-LIBRARIES = (
-    "torch.optim",
-    "pytorch_lightning.callbacks",
-    "pytorch_lightning.loggers",
-    "monai.networks.nets",
-    "monai.losses",
+"""The packages of ours that have targets."""
+PLACES = (
+    *("augment", "callbacks", "lightning_modules", "losses", "metrics", "models"),
+    *("datamodules.partial_label", "datamodules.sources", "datamodules.fit"),
+    *("inference.ensemble", "inference.postprocess", "inference.prediction", "inference.views"),
+    *("partial_labels.agreement", "partial_labels.head", "partial_labels.pseudo_filters"),
+    *("runs.hardware.trainer", "runs.metrics_csv", "runs.sweeps.trial"),
 )
+"""Where in them; elsewhere lie classes whose constructors open files to write."""
+FUNCTIONS = ("augment.", "losses.", "metrics.", "models.", "runs.hardware.trainer.make_trainer")
+"""Where a target may be a function: where they compute."""
+LIBRARIES: Mapping[str, tuple[str, ...]] = {
+    "torch.optim": ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "SGD"),
+    "pytorch_lightning.callbacks": (
+        *("DeviceStatsMonitor", "EarlyStopping", "LearningRateMonitor", "ThroughputMonitor"),
+        *("ModelSummary", "RichModelSummary", "RichProgressBar", "TQDMProgressBar"),
+    ),
+    "pytorch_lightning.loggers": ("CSVLogger", "TensorBoardLogger", "WandbLogger"),
+}
+"""Classes of libraries. Others load code or pickles, write where they are told, send keys to servers that a config
+names, or forget what they were doing when a run is resumed; a class of one's own in ``models``, ``losses`` or
+``callbacks`` may use them."""
 SCALARS: Mapping[Any, tuple[type, ...]] = {
     bool: (bool,),
     int: (int,),
@@ -50,8 +62,8 @@ Target = Callable[..., Any]
 def resolve(path: Any, where: str) -> Target:
     """Import the class or function that a ``_target_`` names, if a config may name it.
 
-    A config can come from a stranger's checkpoint, so only what is *defined* in one of our packages, or a class of a
-    few library modules, is let through: not ``torch.load``, and not what a module of ours has imported.
+    A config can come from a stranger's checkpoint, so only what is *defined* in some of our modules, or one of a few
+    classes of libraries, is let through: not ``torch.load``, and not what a module of ours has imported.
 
     Args:
         path: Dotted path, ``package.module.Name``.
@@ -62,7 +74,9 @@ def resolve(path: Any, where: str) -> Target:
     """
     place = f"{where}._target_" if where else "_target_"
     if not isinstance(path, str) or not _allowed(path):
-        raise InputError(f"{place}: {path!r} may not be named in a config; use a class of {', '.join(PACKAGES)}")
+        if str(path).startswith(tuple(f"{package}." for package in PACKAGES)) and _of_names(path):
+            _import(path.rpartition(".")[0], path, place)  # a misspelt module is told as such
+        raise InputError(f"{place}: {path!r} may not be named in a config; {_instead(path)}")
     module_name, _, name = path.rpartition(".")
     found = getattr(_import(module_name, path, place), name, None)
     if found is None or name.startswith("_"):
@@ -124,12 +138,12 @@ def _constructors(target: Target) -> list[Target]:
 def accepts(value: Any, hint: Any) -> bool:
     """Tell whether a plain config value fits an annotation.
 
-    Scalars, Literals, classes, unions and sequences and mappings of them are looked at. What cannot be told (callables,
-    type variables) passes, and so does a node, which is still to be built.
+    Scalars, Literals, classes, unions and sequences and mappings of them are looked at, and for a node, which is still
+    to be built, what its target gives. What cannot be told (callables, type variables) passes.
     """
-    if isinstance(value, dict) and "_target_" in value:
-        return True
     origin, args = get_origin(hint) or hint, get_args(hint)
+    if isinstance(value, dict) and "_target_" in value and origin not in (Union, types.UnionType):
+        return _gives(value, hint)
     if origin in (Union, types.UnionType):
         return any(accepts(value, arg) for arg in args)
     if origin is Literal:
@@ -180,6 +194,19 @@ def suggest(name: str, names: Iterable[str]) -> str:
     return f"; there is {', '.join(names)}" if names else ""
 
 
+def _gives(node: Mapping[str, Any], hint: Any) -> bool:
+    """Tell whether what a node builds may be of a type."""
+    if hint in SCALARS or get_origin(hint) is Literal:
+        return False
+    target = resolve(node["_target_"], "")
+    if not inspect.isclass(target) or not inspect.isclass(hint) or node.get("_partial_", False):
+        return True
+    try:
+        return issubclass(target, hint)
+    except TypeError:  # a protocol that cannot be asked
+        return True
+
+
 def _accepts_items(value: Any, origin: type, args: tuple[Any, ...]) -> bool:
     if not isinstance(value, (list, tuple)):
         return False
@@ -190,13 +217,27 @@ def _accepts_items(value: Any, origin: type, args: tuple[Any, ...]) -> bool:
 
 def _root(path: str) -> str:
     """Return the part of an allowed path within which its object must be defined; empty if it is not allowed."""
+    library, _, name = path.rpartition(".")
+    if name in LIBRARIES.get(library, ()):
+        return library
     package = path.partition(".")[0]
-    roots = (package,) if package in PACKAGES else LIBRARIES
-    return next((root for root in roots if path.startswith(f"{root}.")), "")
+    return package if any(path.startswith(f"{place}.") for place in PLACES) else ""
+
+
+def _instead(path: Any) -> str:
+    """Say what may be named."""
+    library = str(path).rpartition(".")[0]
+    if library in LIBRARIES:
+        return f"of {library} there is {', '.join(LIBRARIES[library])}"
+    return f"use a class of {', '.join(PLACES[:6])} or another place that docs/architecture.md names"
 
 
 def _allowed(path: str) -> bool:
-    return bool(_root(path)) and all(part.isidentifier() for part in path.split("."))
+    return bool(_root(path)) and _of_names(path)
+
+
+def _of_names(path: str) -> bool:
+    return all(part.isidentifier() for part in path.split("."))
 
 
 def _defined_in(found: Any, path: str) -> bool:

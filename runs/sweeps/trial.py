@@ -15,6 +15,7 @@ from omegaconf import DictConfig, open_dict
 from pytorch_lightning.callbacks import Callback
 
 from partial_labels.errors import InputError, one_line
+from runs.quoting import quoted
 from runs.sweeps.sweep import isolated
 from runs.training import train
 
@@ -109,7 +110,7 @@ class Objective:
     def train(self, trial: optuna.Trial, overrides: Sequence[str], run_dir: Path) -> float:
         """Compose the trial's configuration and train."""
         report = ("_target_=runs.sweeps.trial.TrialReport", f"monitor={self.cfg.monitor}")
-        own = [f"paths.run='{run_dir}'", *(f"+callbacks.trial.{one}" for one in report)]
+        own = [f"paths.run={quoted(run_dir)}", *(f"+callbacks.trial.{one}" for one in report)]
         cfg = compose(HydraConfig.get().job.config_name, [*overrides, *own])
         with open_dict(cfg):
             del cfg["tune"], cfg["search"]

@@ -16,7 +16,8 @@ from torch import Tensor
 from partial_labels.case_store import CaseRow
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
-from partial_labels.head import SigmoidHead
+from partial_labels.head import Head, SigmoidHead, SoftmaxHead
+from runs.configuration import targets
 from runs.configuration.instantiate import build, check, check_extra_keys
 from runs.configuration.targets import accepts, fit
 
@@ -24,6 +25,12 @@ SIGMOID = "partial_labels.head.SigmoidHead"
 TABLE = "partial_labels.classes.ClassTable"
 ROW = "partial_labels.case_store.CaseRow"
 SGD = "torch.optim.SGD"
+
+
+@pytest.fixture
+def _plain_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let configs name the plain classes that stand here for any."""
+    monkeypatch.setattr(targets, "PLACES", (*targets.PLACES, "partial_labels"))
 
 
 def error(cfg: Any, **options: Any) -> str:
@@ -78,7 +85,13 @@ def test_the_path_of_a_part_is_found() -> None:
         "runs.__builtins__",
         "SigmoidHead",
         "runs..instantiate",
-        "monai.networks.nets.resnet.load_state_dict_from_url",
+        "monai.networks.nets.HoVerNet",
+        "monai.losses.PerceptualLoss",
+        "partial_labels.array_file.ArrayFile",
+        "partial_labels.case_store.CaseStoreWriter",
+        "pytorch_lightning.callbacks.ModelCheckpoint",
+        "pytorch_lightning.loggers.csv_logs.ExperimentWriter",
+        "pytorch_lightning.loggers.MLFlowLogger",
         "",
         None,
         ["partial_labels.head.SigmoidHead"],
@@ -90,12 +103,18 @@ def test_a_config_reaches_only_what_our_packages_define(target: Any) -> None:
         build({"x": {"_target_": target}, "_target_": SIGMOID})
 
 
+def test_of_a_library_some_classes_are_known() -> None:
+    assert "of torch.optim there is Adadelta, " in error({"x": {"_target_": "torch.optim.LBFGS"}})
+    check({"x": {"_target_": "pytorch_lightning.callbacks.EarlyStopping", "monitor": "val/dice"}})
+
+
 def test_an_abstract_class_and_a_misspelt_name_are_told() -> None:
     assert "abstract" in error({"x": {"_target_": "partial_labels.head.Head"}})
     assert "did you mean SigmoidHead?" in error({"x": {"_target_": "partial_labels.head.SigmoidHaed"}})
     assert "did you mean head?" in error({"x": {"_target_": "partial_labels.haed.SigmoidHead"}})
 
 
+@pytest.mark.usefixtures("_plain_classes")
 def test_a_missing_argument_is_told_unless_it_comes_later() -> None:
     node = {"_target_": TABLE}
     assert error({"table": node}).startswith("table.names is not set: ")
@@ -104,6 +123,7 @@ def test_a_missing_argument_is_told_unless_it_comes_later() -> None:
     assert "x.y" in error({"x": {"_target_": TABLE, "names": ["a", "b"], "y": 1}}, given=("y",))
 
 
+@pytest.mark.usefixtures("_plain_classes")
 def test_an_unset_value_says_what_to_add() -> None:
     assert error({"data": {"root": "???"}}) == "data.root is not set: add data.root=..."
     assert error({"t": {"_target_": TABLE, "names": "???"}}) == "t.names is not set: add t.names=..."
@@ -132,11 +152,12 @@ def test_annotations_decide_what_fits() -> None:
         ([[1, 2], [3, 4]], tuple[tuple[int, int], ...]),
         ({"a": 1}, Mapping[str, int]),
         ([1, "a"], list[int | str]),
-        ({"_target_": "x.Y"}, int),
         (3, Any),
         (3, object),
         ("anything", Callable[[], int]),
-        ({"_target_": "x.Y"}, SigmoidHead),
+        ({"_target_": SIGMOID}, SigmoidHead),
+        ({"_target_": SIGMOID}, Head | None),
+        ({"_target_": SGD, "_partial_": True}, Callable[[], int]),
         ([1], list),
     ]
     misfits: list[tuple[Any, Any]] = [
@@ -156,6 +177,11 @@ def test_annotations_decide_what_fits() -> None:
         ([1], Mapping[str, int]),
         (3, list),
         (3, SigmoidHead),
+        ({"_target_": SIGMOID}, int),
+        ({"_target_": SIGMOID}, str | None),
+        ({"_target_": SIGMOID}, Literal["a"]),
+        ({"_target_": SIGMOID}, SoftmaxHead),
+        ([{"_target_": SIGMOID}], list[float]),
         ("fast", float | Tensor),
         ("anything", Float[Tensor, "B C"]),
         ({"a": 3}, Mapping[str, SigmoidHead]),
@@ -170,6 +196,7 @@ def test_library_targets_are_checked_by_their_signature() -> None:
     assert error({"o": {"_target_": SGD, "_partial_": True, "momentum": "much"}}).startswith("o.momentum='much'")
 
 
+@pytest.mark.usefixtures("_plain_classes")
 def test_build_passes_objects_untouched_and_gives_partials() -> None:
     table = ClassTable.from_foreground(["liver"])
     made = build({"_target_": "partial_labels.case_store.StoreHeader", "name": "x", "size": [8, 8]}, classes=table)
@@ -179,6 +206,7 @@ def test_build_passes_objects_untouched_and_gives_partials() -> None:
     assert build({"_target_": SIGMOID, "threshold": 0.2}, threshold=0.7).threshold == 0.7
 
 
+@pytest.mark.usefixtures("_plain_classes")
 def test_build_gives_the_types_that_the_annotations_name() -> None:
     table = build({"_target_": TABLE, "names": ["a", "b", "c"], "pairs": [[1, 2]]})
     assert table == ClassTable(("a", "b", "c"), ((1, 2),))
@@ -186,6 +214,7 @@ def test_build_gives_the_types_that_the_annotations_name() -> None:
     assert fit([1, [2]], list[Any]) == [1, [2]] and fit([1], tuple) == (1,) and fit([1], tuple[int] | None) == (1,)
 
 
+@pytest.mark.usefixtures("_plain_classes")
 def test_recursive_false_hands_over_plain_nodes(unchecked_shapes: None) -> None:
     inner = {"_target_": ROW, "name": "a", "group": "b", "volume": "c"}
     node = {"_target_": "partial_labels.case_store.CaseTable", "rows": [inner, inner]}
@@ -193,6 +222,7 @@ def test_recursive_false_hands_over_plain_nodes(unchecked_shapes: None) -> None:
     assert build(node | {"_recursive_": False}).rows == [inner, inner]
 
 
+@pytest.mark.usefixtures("_plain_classes")
 def test_a_constructors_refusal_names_the_node() -> None:
     cfg = OmegaConf.create({"head": {"_target_": SIGMOID, "threshold": 2.0}})
     with pytest.raises(InputError, match=r"^head\.threshold=2\.0: must lie in \(0, 1\)$") as caught:
