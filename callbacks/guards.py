@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from callbacks.checkpoints import Checkpoints
+from callbacks.checkpoints import checkpoints_of
 from callbacks.ema_update import overflowed
 from partial_labels.batch import PartialLabelBatch
 from partial_labels.errors import InputError
@@ -130,9 +130,10 @@ class SkippedSteps(Callback):
         self.handles = []
 
 
-def advice(trainer: Any) -> str:
+def advice(trainer: pl.Trainer) -> str:
     """Name the last good checkpoint and what to try."""
-    good = next((one.last for one in trainer.callbacks if isinstance(one, Checkpoints)), None)
+    checkpoints = checkpoints_of(trainer)
+    good = checkpoints and checkpoints.last
     return (
         f"last good checkpoint: {good or 'none was written yet'}; try a lower optimizer.lr or trainer.precision=32-true"
     )

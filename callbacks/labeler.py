@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from callbacks.checkpoints import Checkpoints
+from callbacks.checkpoints import checkpoints_of
 from partial_labels.errors import InputError
 from partial_labels.head import Head
 
@@ -62,13 +62,14 @@ def weights_of(checkpoint: Path, module: pl.LightningModule, trainer: pl.Trainer
         module.load_state_dict(live)
 
 
-def best_checkpoint(trainer: Any) -> Path:
+def best_checkpoint(trainer: pl.Trainer) -> Path:
     """Return the stage's best checkpoint, or its last where nothing was monitored.
 
     Raises:
         InputError: If none was written.
     """
-    found = next((one.best for one in trainer.callbacks if isinstance(one, Checkpoints)), None)
+    checkpoints = checkpoints_of(trainer)
+    found = checkpoints and checkpoints.best
     if found is None:
         raise InputError("pseudo-labels: the stage wrote no checkpoint to label with; give it at least one epoch")
     return found
