@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from callbacks.known_case import KnownCase
 from callbacks.labeler import Labeler, best_checkpoint, weights_of
 from metrics.pseudo_quality import ClassQuality, PseudoQuality
 from partial_labels.agreement import Agreement
@@ -202,16 +203,9 @@ def checked(writer: PseudoRoundWriter, checkpoint: Path) -> PseudoTable:
 
 def panel_of(batch: ValidationBatch, row: int, name: str, score: float, label: Tensor, status: Tensor) -> PseudoPanel:
     """Return what to draw of a case of a batch, the truth only where it knows more than was shown."""
-    more = not torch.equal(batch.truth.status[row], batch.seen.status[row])
-    return PseudoPanel(
-        name=name,
-        score=score,
-        image=batch.seen.image[row, 0].numpy(),
-        shown=batch.seen.label[row].numpy(),
-        label=label[row].numpy(),
-        status=status[row].numpy(),
-        truth=batch.truth.label[row].numpy() if more else None,
-    )
+    case = KnownCase.of(batch, row)
+    completed = label[row].numpy(), status[row].numpy()
+    return PseudoPanel(name, score, case.image, case.label, *completed, truth=case.truth)
 
 
 def write_quality(quality: PseudoQuality, path: Path) -> None:
