@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
 from collections.abc import Iterable, Mapping
@@ -30,6 +29,7 @@ from partial_labels.errors import InputError
 from partial_labels.pseudo_filters import Bools, Filter, PseudoTable, TopKCases, accepted_cells
 from partial_labels.pseudo_store import RoundHeader
 from partial_labels.pseudo_writer import PseudoRoundWriter, completed_status, without_rejected
+from reports.files import blank, write_rows
 from reports.pseudo_panels import PseudoPanel, draw_pseudo_panels
 
 log = logging.getLogger(__name__)
@@ -210,7 +210,5 @@ def panel_of(batch: ValidationBatch, row: int, name: str, score: float, label: T
 
 def write_quality(quality: PseudoQuality, path: Path) -> None:
     """Write one row a class; a figure that could not be counted is an empty cell."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(field.name for field in fields(ClassQuality))
-        writer.writerows(["" if value != value else value for value in astuple(row)] for row in quality.table())
+    names = [field.name for field in fields(ClassQuality)]
+    write_rows(path, names, ([blank(value) for value in astuple(row)] for row in quality.table()))

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from metrics.partial_dice import ClassRow
-from reports.files import replacing
+from reports.files import blank, write_rows
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,7 @@ def class_columns(rows: Sequence[ClassRow]) -> list[Column]:
 def write_class_table(rows: Sequence[ClassRow], path: Path) -> Path:
     """Write every field in full precision, one row a class; a figure that could not be counted is an empty cell."""
     names = [field.name for field in fields(ClassRow)]
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(["" if _is_nan(v := getattr(row, name)) else v for name in names] for row in rows)
-    return path
+    return write_rows(path, names, ([blank(getattr(row, name)) for name in names] for row in rows))
 
 
 def read_class_table(path: Path) -> list[ClassRow]:
