@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def write_text(path: Path, text: str) -> Path:
     return path
 
 
-def write_rows(path: Path, head: Iterable[str], rows: Iterable[Sequence[Any]]) -> Path:
+def write_rows(path: Path, head: Iterable[str], rows: Iterable[Iterable[Any]]) -> Path:
     """Write a CSV file in one rename and return its path."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def class_columns(rows: Sequence[ClassRow]) -> list[Column]:
 def write_class_table(rows: Sequence[ClassRow], path: Path) -> Path:
     """Write every field in full precision, one row a class; a figure that could not be counted is an empty cell."""
     names = [field.name for field in fields(ClassRow)]
-    return write_rows(path, names, ([blank(getattr(row, name)) for name in names] for row in rows))
+    return write_rows(path, names, (map(blank, astuple(row)) for row in rows))
 
 
 def read_class_table(path: Path) -> list[ClassRow]:
