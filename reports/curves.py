@@ -14,6 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from metrics.figures import LOGGED
 from reports.style import GRID, INK, MUTED, SERIES, SMALL, new_figure, quiet, save
 from reports.wording import plain
 
@@ -22,7 +23,6 @@ Curve: TypeAlias = tuple[Floats, Floats]
 """Epochs that were over, and the values logged there; both (n,), and n differs from key to key."""
 
 MAIN_LOSSES = ("loss", "supervised", "unsupervised")
-MAIN = ("val/dice", "val/dice_volume", "val/dice_truth", "val/dice_pessimistic")
 COLUMNS = 5
 """Entries in a line of a legend."""
 LEFT, RIGHT, FLAT, ROW = 6.0, 4.2, 6.8, 0.17
@@ -119,7 +119,7 @@ def loss_curves(curves: Mapping[str, Curve]) -> dict[str, Curve]:
 def dice_curves(curves: Mapping[str, Curve]) -> dict[str, Curve]:
     """Return the averaged Dice curves, of the monitored network first, then of the other one."""
     others = [key for key in curves if key in ("val_student/dice", "val_teacher/dice")]
-    names = {key: key.removeprefix("val/dice_").removeprefix("val/") for key in MAIN}
+    names = {key: figure.short for key, figure in LOGGED.items()}
     names |= {key: key.removeprefix("val_").removesuffix("/dice") for key in others}
     return {name: curves[key] for key, name in names.items() if key in curves}
 

@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from metrics.figures import LOGGED
 from metrics.partial_dice import ClassRow
 from reports import document
 from reports.document import Section
 from reports.tables import cell_text, class_columns
 
-MEANINGS = {
-    "val/dice": "Per slice and class, only where a human examined the class: mean over slices, then over classes. "
-    "Predicting a class that is certainly absent counts 0.",
-    "val/dice_volume": "The same, with the pixels of a volume pooled first: the patient-level Dice.",
-    "val/dice_truth": "Every class of every slice against the full truth, examined or not.",
-    "val/dice_pessimistic": "Every class nobody examined taken as absent: a lower bound, for comparison with figures "
-    "that were counted so.",
-}
 PICTURES = (
     ("Curves", "curves.png", ""),
     (
@@ -78,10 +71,10 @@ def part_table(parts: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def _headline(summary: Mapping[str, str | float]) -> Section:
-    facts = {key: cell_text(value) for key, value in summary.items() if key not in (*MEANINGS, "val/dice_classes")}
+    facts = {key: cell_text(value) for key, value in summary.items() if key not in (*LOGGED, "val/dice_classes")}
     if "val/dice_classes" in summary:
         facts = {"classes counted": f"{float(summary['val/dice_classes']):.0f}"} | facts
-    figures = [(cell_text(summary[key]), key, meaning) for key, meaning in MEANINGS.items() if key in summary]
+    figures = [(cell_text(summary[key]), key, figure.meaning) for key, figure in LOGGED.items() if key in summary]
     return Section("Result", document.cards(figures) + (document.facts(facts) if facts else ""))
 
 

@@ -14,15 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from metrics.figures import LOGGED
 from partial_labels.errors import InputError
 from reports.files import write_text
 
 ORGAN = "val/dice/"
-TOTALS = {
-    "val/dice": "Dice per slice",
-    "val/dice_volume": "Dice per patient",
-    "val/dice_truth": "Dice against the full truth",
-}
+TOTALS = ("val/dice", "val/dice_volume", "val/dice_truth")
 PSEUDO = ("pseudo/coverage", "pseudo/precision", "pseudo/dice")
 COST = ("cost/images_per_second", "cost/memory_gb")
 
@@ -65,7 +62,7 @@ def build_workspace(entity: str, project: str, organs: Sequence[str], by: Sequen
     phases = [curve(f"train/{name}", name, grouped=False) for name in ("loss", "supervised", "unsupervised")]
     rates = wr.LinePlot(title="learning rate", x="epoch", metric_regex="^lr-.*")
     sections = {
-        "Dice": [curve(metric, title) for metric, title in TOTALS.items()],
+        "Dice": [curve(metric, LOGGED[metric].title) for metric in TOTALS],
         "Organs": [*bars, wr.LinePlot(title="all organs", x="epoch", metric_regex=f"^{ORGAN}.*")],
         "Phases": [*phases, rates],
         "Pseudo-labels": [curve(metric, metric.removeprefix("pseudo/")) for metric in PSEUDO],

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import plotly.graph_objects as go
 
+from metrics.figures import FIGURES, LOGGED
 from reports.comparison.classes import ClassTable
 from reports.comparison.keys import Group
 from reports.comparison.runs import Run, evaluated
@@ -20,12 +21,6 @@ from reports.wording import plain
 Figure: TypeAlias = dict[str, Any]
 """What Plotly.newPlot takes; a trace's ``meta.series`` is the number of its group."""
 
-CURVES = {
-    "val/dice": "Dice",
-    "val/dice_volume": "Dice by volume",
-    "val/dice_truth": "Dice against the truth",
-    "val/dice_pessimistic": "Dice, unknown as absent",
-}
 DASHES = ("solid", "dash", "dot", "dashdot")
 COLUMN = 110
 """Pixels of a column of the picture of classes, at least."""
@@ -41,7 +36,7 @@ def curve_charts(groups: Sequence[Group]) -> dict[str, Figure]:
     Runs that have not come to their end are thin dashed lines of their own: they count in no mean.
     """
     logged = {key for group in groups for run in group.runs for key in run.curves}
-    return {title: _curve_chart(groups, key) for key, title in CURVES.items() if key in logged}
+    return {figure.title: _curve_chart(groups, key) for key, figure in LOGGED.items() if key in logged}
 
 
 def gain_chart(gains: Sequence[Gain]) -> Figure:
@@ -104,7 +99,7 @@ def cost_chart(groups: Sequence[Group], figure_name: str, part: str) -> Figure:
             meta={"series": series},
         )  # fmt: skip
     figure.update_xaxes(title="minutes on the clock", rangemode="tozero")
-    figure.update_yaxes(title=CURVES[f"val/{figure_name}"])
+    figure.update_yaxes(title=FIGURES[figure_name].title)
     return _plain(figure, height=320)
 
 
@@ -151,7 +146,7 @@ def _curve_chart(groups: Sequence[Group], key: str) -> Figure:
     last = max(float(run.curves[key][0][-1]) for group in groups for run in group.runs if key in run.curves)
     whole = {"dtick": 1} if last <= FEW else {}  # there is no half epoch
     figure.update_xaxes(title="epoch", rangemode="tozero", **whole)
-    figure.update_yaxes(title=CURVES[key], rangemode="tozero")
+    figure.update_yaxes(title=LOGGED[key].title, rangemode="tozero")
     figure.update_layout(hovermode="x unified")
     return _plain(figure, height=380)
 

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
+from metrics.figures import FIGURES
 from metrics.means import mean_over_cases
 from metrics.paired import Difference, paired_difference
 from reports import document
@@ -14,7 +15,9 @@ from reports.evaluation.evaluation import Evaluation, paired_cells
 from reports.evaluation.tables import class_name
 from reports.tables import cell_text
 
-FIGURES = {"dice": "Dice by volume", "dice_truth": "Dice by volume, truth"}
+BY_VOLUME = FIGURES["dice_volume"].title
+KINDS = {"dice": BY_VOLUME, "dice_truth": f"{BY_VOLUME}, {FIGURES['dice_truth'].short}"}
+"""The columns of ``volumes.csv``."""
 EXPLAINED = (
     "The same volumes, measured with both. The interval holds 95 % of 2000 draws of the volumes with replacement "
     "(paired bootstrap): it tells how far the gain depends on which patients were measured, not how far on the seed. "
@@ -34,14 +37,12 @@ class ClassGain(NamedTuple):
 def gain_section(one: Evaluation, other: Evaluation) -> Section:
     """Return overall gains, and every class with its interval, the largest gain first."""
     title = f"Compared with {name_of(other)}"
-    counted = {key: paired_cells(one.volume_dice(key), other.volume_dice(key)) for key in FIGURES}
+    counted = {key: paired_cells(one.volume_dice(key), other.volume_dice(key)) for key in KINDS}
     figures = []
     for key, (names, ours, baseline) in counted.items():
         if names and (key == "dice" or "dice_truth" in one.figures):
             gain = paired_difference(ours, baseline)
-            figures.append(
-                (f"{gain.mean:+.3f}", FIGURES[key], f"{interval(gain)} in {len(ours)} volumes: {says(gain)}")
-            )
+            figures.append((f"{gain.mean:+.3f}", KINDS[key], f"{interval(gain)} in {len(ours)} volumes: {says(gain)}"))
     if not figures:
         return Section(title, document.paragraph("Both evaluations have no class in common that could be counted."))
     gains = class_gains(one, other)

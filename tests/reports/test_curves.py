@@ -64,7 +64,7 @@ def test_curves_go_to_their_charts_under_short_names():
     )
     curves = {key: one for key in (*keys, "val/dice/liver", "val_student/dice", "val_student/dice/liver", "lr-SGD")}
     assert list(loss_curves(curves)) == ["loss"]
-    assert list(dice_curves(curves)) == ["dice", "volume", "student"]
+    assert list(dice_curves(curves)) == ["Dice", "by volume", "student"]
     assert list(class_curves(curves)) == ["liver"]
 
 
