@@ -29,7 +29,7 @@ LEFT, RIGHT, FLAT, ROW = 6.0, 4.2, 6.8, 0.17
 """Inches: width of the charts and of the class picture, their least height, least height of a class."""
 
 
-def draw_curves(metrics_csv: Path, output: Path, stage_boundaries: Sequence[tuple[float, str]] = ()) -> Path:
+def draw_curves(metrics_csv: Path, output: Path, starts: Sequence[tuple[float, str]] = ()) -> Path:
     """Draw the curves of a run from what Lightning's ``CSVLogger`` wrote.
 
     Columns that were not logged leave an empty chart, so that a run stopped after its first epoch has a picture too.
@@ -37,7 +37,7 @@ def draw_curves(metrics_csv: Path, output: Path, stage_boundaries: Sequence[tupl
     Args:
         metrics_csv: The logger's ``metrics.csv``.
         output: The PNG to write.
-        stage_boundaries: How many epochs were over when each stage began, and its name.
+        starts: How many epochs were over when each stage began, and its name.
     """
     curves = read_curves(metrics_csv)
     per_class = class_curves(curves)
@@ -55,7 +55,7 @@ def draw_curves(metrics_csv: Path, output: Path, stage_boundaries: Sequence[tupl
     for axes in (losses, dice, rate):
         axes.set_xlim(-0.01 * last, 1.01 * last)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-        _mark_stages(axes, stage_boundaries, named=axes is not rate)
+        _mark_stages(axes, starts, named=axes is not rate)
     return save(figure, output)
 
 
@@ -78,6 +78,16 @@ def read_curves(metrics_csv: Path) -> dict[str, Curve]:
                     points.setdefault(key, []).append((float(epoch), value))
         over = offset + max(ends, default=-1.0) + 1
     return {key: (np.array([x for x, _ in found]), np.array([y for _, y in found])) for key, found in points.items()}
+
+
+def stage_starts(stages: Iterable[Mapping[str, Any]]) -> list[tuple[float, str]]:
+    """Return the epoch at which each stage but the first began, with its name."""
+    starts, over = [], 0.0
+    for stage in stages:
+        if over:
+            starts.append((over, str(stage["name"])))
+        over += float(stage["epochs"])
+    return starts
 
 
 def _stages(metrics_csv: Path) -> list[list[dict[str, float]]]:
@@ -175,8 +185,8 @@ def _last(values: Floats) -> float:
     return float(finite[-1]) if len(finite) else math.nan
 
 
-def _mark_stages(axes: Axes, boundaries: Iterable[tuple[float, str]], named: bool) -> None:
-    for epoch, name in boundaries:
+def _mark_stages(axes: Axes, starts: Iterable[tuple[float, str]], named: bool) -> None:
+    for epoch, name in starts:
         axes.axvline(epoch, color=MUTED, linewidth=0.9, linestyle=":")
         if named:
             axes.annotate(name, (epoch, 1), xycoords=("data", "axes fraction"), xytext=(4, -2), va="top",

@@ -12,7 +12,7 @@ from typing import Any
 
 from partial_labels.pseudo_store import find_rounds
 from reports import document
-from reports.curves import draw_curves
+from reports.curves import draw_curves, stage_starts
 from reports.document import Section
 from reports.evaluation.page import write_evaluation_page
 from reports.page import write_report
@@ -29,7 +29,7 @@ def write_run_page(run_dir: str | Path) -> Path:
     """
     run = Path(run_dir)
     results: dict[str, Any] = json.loads((run / "results.json").read_text(encoding="utf-8"))
-    draw_curves(run / "metrics.csv", run / "curves.png", stage_boundaries(results["stages"]))
+    draw_curves(run / "metrics.csv", run / "curves.png", stage_starts(results["stages"]))
     last = run / "evaluation" / "last"
     for name in ("classes.csv", "panels.png", "attention.png"):
         if (last / name).is_file():
@@ -84,16 +84,6 @@ def summary(results: dict[str, Any]) -> dict[str, str | float]:
     shown["steps"] = str(results["steps"])
     shown["training time"] = f"{results['wall_seconds']:.0f} s ({results['cpu_seconds']:.0f} s of processor time)"
     return shown
-
-
-def stage_boundaries(stages: list[dict[str, Any]]) -> list[tuple[float, str]]:
-    """Return the epoch at which each stage but the first begins, with its name."""
-    starts, epoch = [], 0
-    for stage in stages:
-        if epoch:
-            starts.append((float(epoch), str(stage["name"])))
-        epoch += stage["epochs"]
-    return starts
 
 
 def split_sizes(path: Path) -> dict[str, dict[str, int]]:

@@ -16,6 +16,7 @@ from reports.comparison.classes import ClassTable
 from reports.comparison.keys import Group
 from reports.comparison.runs import Run, evaluated
 from reports.comparison.statistics import Gain, common_curves, mean_curve
+from reports.curves import stage_starts
 from reports.wording import plain
 
 Figure: TypeAlias = dict[str, Any]
@@ -118,16 +119,6 @@ def shown_text(text: str) -> str:
     return escape(text, quote=False)
 
 
-def stage_starts(run: Run) -> list[tuple[float, str]]:
-    """Return the epoch at which each stage but the first began, with its name."""
-    starts, over = [], 0.0
-    for stage in run.stages:
-        if over:
-            starts.append((over, str(stage["name"])))
-        over += float(stage["epochs"])
-    return starts
-
-
 def _curve_chart(groups: Sequence[Group], key: str) -> Figure:
     figure = go.Figure()
     for series, group in enumerate(groups):
@@ -176,7 +167,7 @@ def _mark_stages(figure: go.Figure, groups: Sequence[Group]) -> None:
     """Draw a dotted line where a stage begins in any group, and name it; neighbours stand at different heights."""
     starts: dict[float, list[str]] = {}
     for group in groups:
-        for epoch, name in stage_starts(group.runs[0]):
+        for epoch, name in stage_starts(group.runs[0].stages):
             if name not in starts.setdefault(epoch, []):
                 starts[epoch].append(name)
     for number, (epoch, names) in enumerate(sorted(starts.items())):
