@@ -29,6 +29,8 @@ FEW = 10
 """Epochs up to which each has a tick of its own."""
 COLOURS = 7
 """Colours of the page; groups beyond are told apart by dashes."""
+COLOUR_OF, MUTED = {"better": 0, "worse": 1}, 6
+"""The colours of gains that are more than noise, and of all others."""
 
 
 def curve_charts(groups: Sequence[Group]) -> dict[str, Figure]:
@@ -47,13 +49,14 @@ def gain_chart(gains: Sequence[Gain]) -> Figure:
     for place, gain in enumerate(shown):
         assert gain.over_cases is not None
         mean, low, high = gain.over_cases
+        series = COLOUR_OF.get(gain.over_cases.outcome, MUTED)
         spans = {"seeds": gain.over_seeds, "patients": (low, high)}
         for name, span in spans.items():
             if span is not None:
                 figure.add_scatter(
                     x=list(span), y=[place, place], mode="lines", hoverinfo="skip", showlegend=False,
                     line={"width": 2 if name == "seeds" else 7}, opacity=0.55 if name == "seeds" else 0.85,
-                    meta={"series": 0 if low > 0 else 1 if high < 0 else 6},
+                    meta={"series": series},
                 )  # fmt: skip
         figure.add_scatter(
             x=[mean], y=[place], mode="markers", showlegend=False, meta={"ink": True},

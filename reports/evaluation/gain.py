@@ -42,7 +42,9 @@ def gain_section(one: Evaluation, other: Evaluation) -> Section:
     for key, (names, ours, baseline) in counted.items():
         if names and (key == "dice" or "dice_truth" in one.figures):
             gain = paired_difference(ours, baseline)
-            figures.append((f"{gain.mean:+.3f}", KINDS[key], f"{interval(gain)} in {len(ours)} volumes: {says(gain)}"))
+            figures.append(
+                (f"{gain.mean:+.3f}", KINDS[key], f"{interval(gain)} in {len(ours)} volumes: {gain.outcome}")
+            )
     if not figures:
         return Section(title, document.paragraph("Both evaluations have no class in common that could be counted."))
     gains = class_gains(one, other)
@@ -78,7 +80,7 @@ def span(gain: Difference, reach: float) -> str:
     low, mean, high = (50 + 50 * value / reach for value in (gain.low, gain.mean, gain.high))
     if math.isnan(low):
         return ""
-    kind = "noise" if gain.low <= 0 <= gain.high else "better" if gain.mean > 0 else "worse"
+    kind = gain.outcome if gain.outcome in ("better", "worse") else "noise"
     style = f"--low:{low:.1f}%;--mean:{mean:.1f}%;--high:{high:.1f}%"
     return f'<div class="span {kind}" style="{style}"><i></i><b></b></div>'
 
@@ -86,15 +88,6 @@ def span(gain: Difference, reach: float) -> str:
 def interval(gain: Difference) -> str:
     """Write the interval of a gain."""
     return "-" if math.isnan(gain.low) else f"{gain.low:+.3f} to {gain.high:+.3f}"
-
-
-def says(gain: Difference) -> str:
-    """Say what follows from a gain."""
-    if gain.low == gain.high == 0:
-        return "no difference"
-    if gain.low <= 0 <= gain.high:
-        return "may be noise"
-    return "better" if gain.mean > 0 else "worse"
 
 
 def name_of(one: Evaluation) -> str:
