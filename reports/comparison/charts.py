@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import plotly.graph_objects as go
 
 from metrics.figures import FIGURES, LOGGED
-from reports.comparison.classes import ClassTable
+from reports.comparison.classes import ClassGrid
 from reports.comparison.keys import Group
 from reports.comparison.runs import Run, evaluated
 from reports.comparison.statistics import Gain, common_curves, mean_curve
@@ -72,22 +72,22 @@ def gain_chart(gains: Sequence[Gain]) -> Figure:
     return _plain(figure, height=110 + 46 * max(len(shown), 1))
 
 
-def class_chart(table: ClassTable) -> Figure:
+def class_chart(grid: ClassGrid) -> Figure:
     """Draw the Dice of every class and group, light (0) to dark (1); silent classes and uncounted ones are marked."""
     figure = go.Figure(
         go.Heatmap(
-            z=[[None if math.isnan(value) else value for value in row] for row in table.dice],
-            x=[wrapped(label, COLUMN // 7) for label in table.groups],
-            y=[plain(name) for name in table.classes],
-            text=table.marks,
-            texttemplate="%{text}", customdata=table.notes, zmin=0, zmax=1, xgap=2, ygap=2, hoverongaps=True,
+            z=[[None if math.isnan(value) else value for value in row] for row in grid.dice],
+            x=[wrapped(label, COLUMN // 7) for label in grid.groups],
+            y=[plain(name) for name in grid.classes],
+            text=grid.marks,
+            texttemplate="%{text}", customdata=grid.notes, zmin=0, zmax=1, xgap=2, ygap=2, hoverongaps=True,
             hovertemplate="<b>%{y}</b>, %{x}<br>%{customdata}<extra></extra>", meta={"scale": True},
             showscale=False,
         )
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
     figure.update_xaxes(side="top", showgrid=False, tickangle=0)
-    return _plain(figure, height=120 + 22 * len(table.classes))
+    return _plain(figure, height=120 + 22 * len(grid.classes))
 
 
 def cost_chart(groups: Sequence[Group], figure_name: str, part: str) -> Figure:

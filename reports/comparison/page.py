@@ -15,7 +15,7 @@ from metrics.figures import FIGURES, LOGGED
 from reports import document
 from reports.comparison import charts, tables
 from reports.comparison.charts import Figure
-from reports.comparison.classes import class_tables
+from reports.comparison.classes import class_grids
 from reports.comparison.comparison import Comparison
 from reports.comparison.keys import ABSENT
 from reports.comparison.panels import panel_sheet
@@ -54,7 +54,7 @@ def write_comparison_page(comparison: Comparison, output: Path) -> Path:
     parts: dict[str, Mapping[str, Figure]] = {
         "curves": charts.curve_charts(comparison.groups),
         "gains": {FIGURES[name].title: figure for name, figure in gains.items() if figure["data"]},
-        "classes": {name: charts.class_chart(table) for name, table in class_tables(comparison.groups).items()},
+        "classes": {name: charts.class_chart(grid) for name, grid in class_grids(comparison.groups).items()},
         "cost": {"": charts.cost_chart(comparison.groups, comparison.figure, comparison.part)},
     }
     sections = [*_results(comparison, parts), *_classes(comparison, parts), *_again(comparison)]
