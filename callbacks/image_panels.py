@@ -14,7 +14,7 @@ from torch import Tensor
 from callbacks.known_case import panel_of
 from callbacks.shown_cases import shown_cases
 from partial_labels.batch import ValidationBatch
-from reports.panels import Panel, draw_panels
+from reports.pictures.panels import Panel, draw_panels
 
 
 class ImagePanels(Callback):

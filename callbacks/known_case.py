@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from partial_labels.batch import ValidationBatch
-from reports.panels import Panel
+from reports.pictures.panels import Panel
 
 
 class KnownCase(NamedTuple):

@@ -16,7 +16,7 @@ from partial_labels.case_store import CaseStore
 from partial_labels.pseudo_filters import Bools, PseudoTable
 from partial_labels.pseudo_writer import PseudoRoundWriter, completed_status, without_rejected
 from reports.files import blank, write_rows
-from reports.pseudo_panels import PseudoPanel, draw_pseudo_panels
+from reports.pictures.pseudo_panels import PseudoPanel, draw_pseudo_panels
 
 
 def review(

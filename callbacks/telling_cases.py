@@ -14,8 +14,8 @@ from torch import Tensor
 from callbacks.known_case import panel_of
 from metrics.partial_dice import CaseDice
 from partial_labels.batch import ValidationBatch
-from reports.case_gallery import write_gallery
-from reports.panels import Panel
+from reports.pictures.case_gallery import write_gallery
+from reports.pictures.panels import Panel
 
 
 class TellingCases(Callback):

@@ -16,7 +16,7 @@ from reports.comparison.classes import ClassGrid
 from reports.comparison.keys import Group
 from reports.comparison.runs import Run, evaluated
 from reports.comparison.statistics import Gain, common_curves, mean_curve
-from reports.curves import stage_starts
+from reports.run.curves import stage_starts
 from reports.wording import plain
 
 Figure: TypeAlias = dict[str, Any]

@@ -17,7 +17,7 @@ from metrics.paired import CellSums, Difference, paired_gain
 from reports.comparison.files import read_table
 from reports.comparison.keys import Group
 from reports.comparison.runs import Run, evaluated
-from reports.curves import Curve
+from reports.run.curves import Curve
 
 PAIRED = {"dice": "cases.csv", "dice_volume": "volumes.csv"}
 """Figures that can be compared case by case, and where an evaluation keeps their cases."""

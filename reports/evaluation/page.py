@@ -10,7 +10,6 @@ from metrics.figures import FIGURES
 from metrics.reliability import calibration_error, pooled
 from partial_labels.classes import ClassTable
 from reports import document
-from reports.case_gallery import ShownCase
 from reports.document import Section
 from reports.evaluation.evaluation import Evaluation
 from reports.evaluation.findings import findings, sureness
@@ -18,6 +17,7 @@ from reports.evaluation.gain import gain_section, name_of
 from reports.evaluation.reliability_diagram import reliability_diagram
 from reports.evaluation.style import SCRIPT, STYLE
 from reports.evaluation.tables import class_name, class_table, confusion_table, sides_table, tolerance
+from reports.pictures.case_gallery import ShownCase
 from reports.wording import listed, plain
 
 CLASSES = (

@@ -13,9 +13,9 @@ from matplotlib.patches import Patch
 
 from partial_labels.batch import IGNORE, UNKNOWN
 from partial_labels.classes import ClassTable
-from reports.canvas import Canvas, ids_in
-from reports.sheet import Sheet
-from reports.style import GRID, INK, MUTED, PAPER, SMALL, TEXT
+from reports.pictures.canvas import Canvas, ids_in
+from reports.pictures.sheet import Sheet
+from reports.pictures.style import GRID, INK, MUTED, PAPER, SMALL, TEXT
 from reports.wording import listed, plain
 
 CELL, GAP, MARGIN, HEADER, CAPTION, LINE = 2.5, 0.07, 0.2, 0.25, 0.56, 0.18

@@ -11,11 +11,11 @@ from jaxtyping import Bool, Int64, UInt8
 
 from partial_labels.batch import UNKNOWN, PartialLabelBatch
 from partial_labels.case_store import CaseStore
-from reports import data_figures as figures
 from reports import document
+from reports.data import figures
+from reports.data.examined_matrix import draw_examined
 from reports.document import Section
-from reports.examined_matrix import draw_examined
-from reports.page import part_table
+from reports.run.report import part_table
 
 MOST = 4
 """Clusters, and pairs that cross the split, that are shown as pictures."""

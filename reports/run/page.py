@@ -12,10 +12,10 @@ from typing import Any
 
 from partial_labels.pseudo_store import find_rounds
 from reports import document
-from reports.curves import draw_curves, stage_starts
 from reports.document import Section
 from reports.evaluation.page import write_evaluation_page
-from reports.page import write_report
+from reports.run.curves import draw_curves, stage_starts
+from reports.run.report import write_report
 from reports.tables import cell_text, read_class_table
 
 

@@ -12,15 +12,15 @@ from matplotlib.patches import Patch
 
 from partial_labels.batch import IGNORE, TEACHER, UNSURE
 from partial_labels.classes import ClassTable
-from reports.canvas import Canvas, ids_in
-from reports.panels import CAPTION, CELL, GAP, HEADER, LINE, MARGIN, draw_legend, paint, unknown_names
-from reports.sheet import Sheet
-from reports.style import GRID, MUTED, PAPER, SMALL, TEXT
+from reports.pictures.canvas import Canvas, ids_in
+from reports.pictures.panels import CAPTION, CELL, GAP, HEADER, LINE, MARGIN, draw_legend, paint, unknown_names
+from reports.pictures.sheet import Sheet
+from reports.pictures.style import GRID, MUTED, PAPER, SMALL, TEXT
 
 GROUP = 0.32
 """Inches above the first row of a group."""
 REMAINING = ("every class known", "rejected: every class stays unknown", "still unknown: ")
-"""How :func:`reports.panels.unknown_names` says it of a round."""
+"""How :func:`reports.pictures.panels.unknown_names` says it of a round."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 
 from partial_labels.batch import UNKNOWN
 from partial_labels.classes import ClassTable
-from reports.style import ABSENT, INK, PAGE_WIDTH, PRESENT, SMALL, UNKNOWN_CELL, new_figure, quiet, save
+from reports.pictures.style import ABSENT, INK, PAGE_WIDTH, PRESENT, SMALL, UNKNOWN_CELL, new_figure, quiet, save
 from reports.wording import plain
 
 COLUMNS = 1200

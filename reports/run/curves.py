@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from metrics.figures import LOGGED
-from reports.style import GRID, INK, MUTED, SERIES, SMALL, new_figure, quiet, save
+from reports.pictures.style import GRID, INK, MUTED, SERIES, SMALL, new_figure, quiet, save
 from reports.wording import plain
 
 Floats: TypeAlias = NDArray[np.float64]

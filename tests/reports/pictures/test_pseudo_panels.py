@@ -4,8 +4,8 @@ from PIL import Image
 
 from partial_labels.batch import HUMAN, TEACHER, UNKNOWN, UNSURE
 from partial_labels.classes import ClassTable
-from reports.panels import unknown_names
-from reports.pseudo_panels import REMAINING, PseudoPanel, completed_picture, draw_pseudo_panels
+from reports.pictures.panels import unknown_names
+from reports.pictures.pseudo_panels import REMAINING, PseudoPanel, completed_picture, draw_pseudo_panels
 
 CLASSES = ClassTable.from_foreground(["liver", "kidney_left", "spleen"])
 

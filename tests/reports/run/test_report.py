@@ -9,7 +9,7 @@ from PIL import Image
 
 from metrics.partial_dice import ClassRow
 from reports.document import Section, paragraph
-from reports.page import write_report
+from reports.run.report import write_report
 
 VOID = {"meta", "img", "link", "br"}
 ROWS = [

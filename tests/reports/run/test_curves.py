@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reports.curves import class_curves, dice_curves, draw_curves, loss_curves, read_curves
+from reports.run.curves import class_curves, dice_curves, draw_curves, loss_curves, read_curves
 
 
 def write_metrics(path, rows: list[dict]) -> None:
