@@ -15,7 +15,6 @@ from reports import document
 from reports.data import figures
 from reports.data.examined_matrix import draw_examined
 from reports.document import Section
-from reports.run.report import part_table
 
 MOST = 4
 """Clusters, and pairs that cross the split, that are shown as pictures."""
@@ -53,7 +52,7 @@ def write_data_page(
         sections = [
             Section("What was examined", _examined(store, parts, status, present, scratch)),
             Section("Classes", class_table(store, parts, status, pixels)),
-            Section("Split", part_table(part_sizes(store, parts, status))),
+            Section("Split", document.count_table("part", part_sizes(store, parts, status))),
             Section("Near-duplicates", _duplicates(store, cluster, crossing, scratch)),
             Section("Grid and grey values", _grid(store, present, scratch)),
             Section("What training sees", _samples(samples, store, scratch)),
