@@ -11,7 +11,8 @@ from partial_labels.pseudo_store import find_rounds
 from reports import document
 from reports.evaluation.page import write_evaluation_page
 from reports.run import sections
-from reports.run.curves import draw_curves, stage_starts
+from reports.run.curves import stage_starts
+from reports.run.curves_picture import draw_curves
 
 TITLE = "Partial-label training"
 """Of a run that is none of a named experiment."""

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reports.run.curves import class_curves, dice_curves, draw_curves, loss_curves, read_curves
+from reports.run.curves import class_curves, dice_curves, loss_curves, read_curves
+from reports.run.curves_picture import draw_curves
 
 
 def write_metrics(path, rows: list[dict]) -> None:
