@@ -7,17 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Int64, UInt8
 
 from partial_labels.batch import UNKNOWN, PartialLabelBatch
 from partial_labels.case_store import CaseStore
 from reports import document
-from reports.data import figures
-from reports.data.examined_matrix import draw_examined
+from reports.data import sections
 from reports.document import Section
-
-MOST = 4
-"""Clusters, and pairs that cross the split, that are shown as pictures."""
 
 
 def write_data_page(
@@ -34,148 +30,35 @@ def write_data_page(
     Args:
         store: The cases.
         parts: Case ids of each part of the split; empty parts are left out.
-        status: What training is shown of each cell. Of held-out cases the store's own is shown instead, for they are
-            measured with all that is known of them.
+        status: What training is shown of each cell.
         cluster: Near-duplicate cluster of each case.
         crossing: Near-duplicate pairs that a split given by the source cuts, (train case, held-out case).
         samples: Batches after augmentation.
         output: The page to write.
     """
     parts = {name: ids for name, ids in parts.items() if len(ids)}
-    held_out = np.setdiff1d(np.arange(len(store)), parts.get("train", np.arange(0)))
-    status = status.copy()
-    status[held_out] = store.status[held_out]
-    pixels = class_pixels(store) * (status > UNKNOWN)
+    status = with_held_out(store, parts, status)
+    pixels = sections.class_pixels(store) * (status > UNKNOWN)
     present = pixels > 0
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        sections = [
-            Section("What was examined", _examined(store, parts, status, present, scratch)),
-            Section("Classes", class_table(store, parts, status, pixels)),
-            Section("Split", document.count_table("part", part_sizes(store, parts, status))),
-            Section("Near-duplicates", _duplicates(store, cluster, crossing, scratch)),
-            Section("Grid and grey values", _grid(store, present, scratch)),
-            Section("What training sees", _samples(samples, store, scratch)),
+        found = [
+            Section("What was examined", sections.examined(store, parts, status, present, scratch)),
+            Section("Classes", sections.class_table(store, parts, status, pixels)),
+            Section("Split", document.count_table("part", sections.part_sizes(store, parts, status))),
+            Section("Near-duplicates", sections.duplicates(store, cluster, crossing, scratch)),
+            Section("Grid and grey values", sections.grid(store, present, scratch)),
+            Section("What training sees", sections.samples(samples, store, scratch)),
         ]
     subtitle = f"{len(store)} cases, {len(store.classes) - 1} classes"
-    return document.write_document(output, f"Data: {store.header.name}", subtitle, sections)
+    return document.write_document(output, f"Data: {store.header.name}", subtitle, found)
 
 
-def class_pixels(store: CaseStore) -> Int64[np.ndarray, "N C"]:
-    """Count the pixels of every class in each case as shown, reading one label at a time."""
-    pixels = np.zeros((len(store), len(store.classes)), dtype=np.int64)
-    for row, label in zip(pixels, store.labels, strict=True):
-        row[:] = np.bincount(label.reshape(-1), minlength=256)[: len(row)]
-    return pixels
-
-
-def class_table(
-    store: CaseStore,
-    parts: Mapping[str, Int64[np.ndarray, " _"]],
-    status: UInt8[np.ndarray, "N C"],
-    pixels: Int64[np.ndarray, "N C"],
-) -> str:
-    """Return how many cases of each part show a class, certainly do not, or were never searched for it."""
-    shown = (pixels > 0).sum(axis=0)[1:]
-    area = pixels.sum(axis=0)[1:] / np.maximum(shown, 1)
-    head = ["class", "mean pixels"]
-    columns = [list(store.classes.foreground), [f"{a:.0f}" if n else "-" for a, n in zip(area, shown, strict=True)]]
-    for name, ids in parts.items():
-        known, there = status[ids, 1:] > UNKNOWN, pixels[ids, 1:] > 0
-        for kind, cells in (("present", there), ("absent", known & ~there), ("unknown", ~known)):
-            head.append(f"{name} {kind}")
-            columns.append([str(count) for count in cells.sum(axis=0)])
-    return document.table(head, zip(*columns, strict=True))
-
-
-def part_sizes(
+def with_held_out(
     store: CaseStore, parts: Mapping[str, Int64[np.ndarray, " _"]], status: UInt8[np.ndarray, "N C"]
-) -> dict[str, dict[str, int]]:
-    """Count what each part of the split holds."""
-    group, volume = store.cases.column("group"), store.cases.column("volume")
-    sizes = {}
-    for name, ids in parts.items():
-        labeled = int((status[ids, 1:] > UNKNOWN).any(axis=1).sum())
-        sizes[name] = {
-            "cases": len(ids),
-            "labeled": labeled,
-            "unlabeled": len(ids) - labeled,
-            "groups": len(np.unique(group[ids])),
-            "volumes": len(np.unique(volume[ids])),
-        }
-    return sizes
-
-
-def _examined(
-    store: CaseStore,
-    parts: Mapping[str, Int64[np.ndarray, " _"]],
-    status: UInt8[np.ndarray, "N C"],
-    present: Bool[np.ndarray, "N C"],
-    scratch: Path,
-) -> str:
-    known = status[:, 1:] > UNKNOWN
-    text = (
-        f"A cell is one class in one case. Of {known.size} cells {int(known.sum())} were examined: "
-        f"{int(present[:, 1:].sum())} show the class, {int((known & ~present[:, 1:]).sum())} certainly do not. "
-        f"Of the other {int((~known).sum())} nothing is known, and nothing is claimed."
-    )
-    png = draw_examined(status, present, parts, store.classes, scratch / "examined.png")
-    return document.paragraph(text) + document.picture(png, "Examined matrix: classes by cases")
-
-
-def _duplicates(
-    store: CaseStore, cluster: Int64[np.ndarray, " N"], crossing: Sequence[tuple[int, int]], scratch: Path
-) -> str:
-    sizes = np.bincount(cluster)
-    largest = [int(number) for number in np.argsort(-sizes, kind="stable")[:MOST] if sizes[number] > 1]
-    lines = {
-        f"cluster {number}: {sizes[number]} cases": np.flatnonzero(cluster == number).tolist() for number in largest
-    }
-    many = int((sizes > 1).sum())
-    body = document.paragraph(
-        f"{len(sizes)} clusters of slices that are nearly the same picture; {many} hold more than one case"
-        + (f", the largest {sizes.max()}." if many else ".")
-        + " A split that is drawn here never cuts one."
-    )
-    if crossing:
-        pairs = {f"crossing pair {i + 1}": list(pair) for i, pair in enumerate(crossing[:MOST])}
-        lines = pairs | lines
-        body += document.paragraph(
-            f"The split that the source gives cuts {len(crossing)} near-duplicate pairs: figures on the held-out cases "
-            "are flattered by them."
-        )
-    if not lines:
-        return body
-    return body + document.picture(figures.draw_cases(store, lines, scratch / "clusters.png"), "Near-duplicates")
-
-
-def _grid(store: CaseStore, present: Bool[np.ndarray, "N C"], scratch: Path) -> str:
-    header = store.header
-    spacing = f"{header.spacing_mm[0]:.3g} x {header.spacing_mm[1]:.3g} mm" if header.spacing_mm else "not known"
-    axis, names = header.left_right_axis, store.classes.names
-    facts = {
-        "size": f"{header.size[0]} x {header.size[1]} pixels ({header.fit})",
-        "spacing": spacing,
-        "stored as": f"{header.image_dtype}, intensity = stored x {header.slope:.6g} + {header.intercept:.6g}",
-        "left and right": "no axis given: mirrors stay off" if axis == "none" else f"lie along the {axis}",
-        "exchanged by a mirror": ", ".join(f"{names[a]} / {names[b]}" for a, b in store.classes.pairs) or "no class",
-    }
-    if header.channels > 1:
-        facts["channels"] = f"{header.channels}, numbered from 0; pictures show channel 0"
-    body = document.facts(facts)
-    sides = figures.draw_sides(store, present, scratch / "sides.png")
-    if sides:
-        body += document.paragraph(f"Left structures are blue, right ones orange; they must part along the {axis}.")
-        body += document.picture(sides, "Left and right structures")
-    return body + document.picture(figures.draw_intensities(store, scratch / "grey.png"), "Grey values")
-
-
-def _samples(samples: Sequence[PartialLabelBatch], store: CaseStore, scratch: Path) -> str:
-    if not samples:
-        return document.paragraph("No sample was drawn.")
-    text = (
-        "Augmented samples, and under each what is taught of it. Grey came in over a border: nothing is claimed there. "
-        "What has no colour is background only for the classes that were examined."
-    )
-    picture = figures.draw_samples(samples, store, scratch / "samples.png")
-    return document.paragraph(text) + document.picture(picture, "Augmented training samples")
+) -> UInt8[np.ndarray, "N C"]:
+    """Put the store's own status in for held-out cases: they are measured with all that is known of them."""
+    held_out = np.setdiff1d(np.arange(len(store)), parts.get("train", np.arange(0)))
+    status = status.copy()
+    status[held_out] = store.status[held_out]
+    return status

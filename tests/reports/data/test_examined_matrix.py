@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from reports.data.examined_matrix import alike, draw_examined, labeled_parts, squeezed
-from reports.data.page import class_pixels
+from reports.data.sections import class_pixels
 
 
 def test_squeezing_averages_every_case():

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from reports.data.figures import draw_cases, draw_sides, shortened
-from reports.data.page import class_pixels
+from reports.data.sections import class_pixels
 
 
 def test_sides_need_an_axis(small_store, tmp_path):
