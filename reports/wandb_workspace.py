@@ -50,6 +50,22 @@ def build_workspace(entity: str, project: str, organs: Sequence[str], by: Sequen
         InputError: If ``wandb-workspaces`` is not installed.
     """
     wr, ws = libraries()
+    columns = ["summary:val/dice.max", "summary:val/dice_volume.max", *(config_column(key) for key in by)]
+    return ws.Workspace(
+        entity=entity,
+        project=project,
+        name="Partial labels",
+        sections=[
+            ws.Section(name=name, panels=panels, is_open=name != "Cost")
+            for name, panels in panels_of(wr, organs).items()
+        ],
+        settings=ws.WorkspaceSettings(x_axis="epoch", max_runs=100),
+        runset_settings=ws.RunsetSettings(groupby=[ws.Config(key) for key in by], pinned_columns=columns),
+    )
+
+
+def panels_of(wr: Any, organs: Sequence[str]) -> dict[str, list[Any]]:
+    """Return the panels by the section they stand in, made with the library ``wr``."""
 
     def curve(metric: str, title: str, grouped: bool = True) -> Any:
         band = {"groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"} if grouped else {"aggregate": False}
@@ -61,7 +77,7 @@ def build_workspace(entity: str, project: str, organs: Sequence[str], by: Sequen
     ]
     phases = [curve(f"train/{name}", name, grouped=False) for name in ("loss", "supervised", "unsupervised")]
     rates = wr.LinePlot(title="learning rate", x="epoch", metric_regex="^lr-.*")
-    sections = {
+    return {
         "Dice": [curve(metric, LOGGED[metric].title) for metric in TOTALS],
         "Organs": [*bars, wr.LinePlot(title="all organs", x="epoch", metric_regex=f"^{ORGAN}.*")],
         "Phases": [*phases, rates],
@@ -69,15 +85,6 @@ def build_workspace(entity: str, project: str, organs: Sequence[str], by: Sequen
         "Panels": [wr.MediaBrowser(title="panels", media_keys=["panels"], num_columns=3)],
         "Cost": [curve(metric, metric.removeprefix("cost/").replace("_", " ")) for metric in COST],
     }
-    columns = ["summary:val/dice.max", "summary:val/dice_volume.max", *(config_column(key) for key in by)]
-    return ws.Workspace(
-        entity=entity,
-        project=project,
-        name="Partial labels",
-        sections=[ws.Section(name=name, panels=panels, is_open=name != "Cost") for name, panels in sections.items()],
-        settings=ws.WorkspaceSettings(x_axis="epoch", max_runs=100),
-        runset_settings=ws.RunsetSettings(groupby=[ws.Config(key) for key in by], pinned_columns=columns),
-    )
 
 
 def config_column(key: str) -> str:
