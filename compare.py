@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports.run_directories import find_runs
+from reports.comparison.run_directories import find_runs
 from runs.cli import EXPECTED, explain
 
 

@@ -10,7 +10,7 @@ from runs.cli import run_cli
 
 def main(cfg: DictConfig) -> None:
     """Build the store and write ``data.html``."""
-    from reports.data_page import write_data_page
+    from reports.data.page import write_data_page
     from runs.preparation import prepare
 
     prepared = prepare(cfg)

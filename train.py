@@ -17,7 +17,7 @@ def main(cfg: DictConfig) -> float:
 
     if cfg.resume is not None:
         run_to_resume(cfg.resume)  # before the libraries load: a wrong name is answered at once
-    from reports.run_page import write_run_page
+    from reports.run.page import write_run_page
     from runs.resume import continued, original
     from runs.training import train
 

@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import Callback
 from callbacks.shown_cases import shown_cases
 from models.network import Attentive
 from partial_labels.batch import ValidationBatch
-from reports.attention import Attention, draw_attention
+from reports.pictures.attention import Attention, draw_attention
 
 
 @final

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from pathlib import Path
@@ -13,8 +12,6 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from callbacks.stop_request import StopRequest
 from partial_labels.errors import InputError, Interrupted
-
-log = logging.getLogger(__name__)
 
 VALIDATION = "epoch_loop.val_loop.batch_progress"
 UNSTARTED = {"ready": 0, "started": 0, "processed": 0, "completed": 0}
@@ -177,6 +174,11 @@ class Checkpoints(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on comparing with it, where the checkpoint that reached it is still there."""
         self.best_score = state_dict["best_score"] if (self.folder / "best.ckpt").exists() else -math.inf
+
+
+def checkpoints_of(trainer: pl.Trainer) -> Checkpoints | None:
+    """Return the callback that writes a Trainer's checkpoints; a user may have added others of the same kind."""
+    return next((one for one in trainer.checkpoint_callbacks if isinstance(one, Checkpoints)), None)
 
 
 def batches_of(trainer: pl.Trainer) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from pytorch_lightning.callbacks import Callback
 from rich.console import Console
 
 from metrics.partial_dice import CaseDice, PartialDice, VolumeDice
-from reports.files import replacing
+from reports.files import write_rows
 from reports.tables import print_class_table, write_class_table
 
 
@@ -33,13 +32,8 @@ class DiceTables(Callback):
         dice: PartialDice = pl_module.dice
         rows = dice.table()
         write_class_table(rows, self.output / "classes.csv")
-        self._write("cases.csv", dice.per_case())
-        self._write("volumes.csv", dice.per_volume())
+        tables: dict[str, CaseDice | VolumeDice] = {"cases.csv": dice.per_case(), "volumes.csv": dice.per_volume()}
+        for name, columns in tables.items():
+            write_rows(self.output / name, columns._fields, zip(*(one.tolist() for one in columns), strict=True))
         if self.show:
             print_class_table(rows, Console())
-
-    def _write(self, name: str, columns: CaseDice | VolumeDice) -> None:
-        with replacing(self.output / name) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns._fields)
-            writer.writerows(zip(*(column.tolist() for column in columns), strict=True))

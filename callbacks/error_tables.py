@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from pytorch_lightning.callbacks import Callback
 from metrics.confusion import Confusion
 from metrics.reliability import Bin, Reliability
 from partial_labels.batch import ValidationBatch
-from reports.files import replacing
+from reports.files import write_rows
 
 
 class ErrorTables(Callback):
@@ -55,12 +53,6 @@ class ErrorTables(Callback):
         counts = self.confusion.compute().cpu()
         bins = self.reliability.table()
         if trainer.is_global_zero:
-            pairs = counts.nonzero().tolist()
-            self._write("confusion.csv", ("drawn", "predicted", "pixels"), ([*p, int(counts[tuple(p)])] for p in pairs))
-            self._write("reliability.csv", Bin._fields, bins)
-
-    def _write(self, name: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        with replacing(self.output / name) as temporary, temporary.open("w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(head)
-            writer.writerows(rows)
+            confused = [[*pair, int(counts[tuple(pair)])] for pair in counts.nonzero().tolist()]
+            write_rows(self.output / "confusion.csv", ("drawn", "predicted", "pixels"), confused)
+            write_rows(self.output / "reliability.csv", Bin._fields, bins)

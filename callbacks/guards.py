@@ -1,4 +1,4 @@
-"""Stop a run that can only go wrong, and say why."""
+"""Watch a run: one stops it where it can only go wrong, the others say what looks wrong."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
-from torch.optim import Optimizer
-from torch.utils.hooks import RemovableHandle
 
-from callbacks.checkpoints import Checkpoints
-from callbacks.ema_update import overflowed
+from callbacks.checkpoints import checkpoints_of
+from callbacks.optimizer_steps import OptimizerSteps
 from partial_labels.batch import PartialLabelBatch
 from partial_labels.errors import InputError
 
@@ -95,7 +93,7 @@ class SkippedSteps(Callback):
     def __init__(self) -> None:
         self.made, self.begun = 0, 0
         self.resumed = False
-        self.handles: list[RemovableHandle] = []
+        self.optimizer_steps = OptimizerSteps()
 
     def state_dict(self) -> dict[str, int]:
         """Return what a run that goes on in the middle of an epoch has already counted of it."""
@@ -107,32 +105,31 @@ class SkippedSteps(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Listen to the optimizer."""
-
-        def after_step(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-            self.made += not overflowed(optimizer)
-
         if getattr(trainer.precision_plugin, "scaler", None) is not None:
-            self.handles = [optimizer.register_step_post_hook(after_step) for optimizer in trainer.optimizers]
+            self.optimizer_steps.listen(trainer.optimizers, self.count)
         if not self.resumed:
             self.made, self.begun = 0, trainer.global_step
         self.resumed = False
 
+    def count(self) -> None:
+        """Count a step that was made."""
+        self.made += 1
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the steps that Lightning counted and the optimizer did not make."""
-        if self.handles:
+        if self.optimizer_steps.listening:
             pl_module.log("train/skipped_steps", float(trainer.global_step - self.begun - self.made))
         self.made, self.begun = 0, trainer.global_step
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Listen no longer; also after an exception."""
-        for handle in self.handles:
-            handle.remove()
-        self.handles = []
+        self.optimizer_steps.stop()
 
 
-def advice(trainer: Any) -> str:
+def advice(trainer: pl.Trainer) -> str:
     """Name the last good checkpoint and what to try."""
-    good = next((one.last for one in trainer.callbacks if isinstance(one, Checkpoints)), None)
+    checkpoints = checkpoints_of(trainer)
+    good = checkpoints and checkpoints.last
     return (
         f"last good checkpoint: {good or 'none was written yet'}; try a lower optimizer.lr or trainer.precision=32-true"
     )

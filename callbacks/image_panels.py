@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from jaxtyping import UInt8
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from callbacks.known_case import panel_of
 from callbacks.shown_cases import shown_cases
 from partial_labels.batch import ValidationBatch
-from reports.panels import Panel, draw_panels
+from reports.pictures.panels import Panel, draw_panels
 
 
 class ImagePanels(Callback):
@@ -58,19 +59,5 @@ class ImagePanels(Callback):
         panels = []
         for case in sorted(self.panels):
             mine = cases.dice[cases.case_id == case]
-            fields = vars(self.panels[case]) | {"dice": float(mine.mean()) if len(mine) else float("nan")}
-            panels.append(Panel(**fields))
+            panels.append(replace(self.panels[case], dice=float(mine.mean()) if len(mine) else float("nan")))
         draw_panels(panels, pl_module.target, self.output / "panels.png")
-
-
-def panel_of(batch: ValidationBatch, row: int, name: str, prediction: UInt8[Tensor, "H W"]) -> Panel:
-    """Return one case of a batch as something to draw, with the truth where it knows more than was shown."""
-    knows_more = not torch.equal(batch.truth.status[row], batch.seen.status[row])
-    return Panel(
-        name=name,
-        image=batch.seen.image[row, 0].cpu().numpy(),
-        label=batch.seen.label[row].cpu().numpy(),
-        prediction=prediction.cpu().numpy(),
-        status=batch.seen.status[row].cpu().numpy(),
-        truth=batch.truth.label[row].cpu().numpy() if knows_more else None,
-    )

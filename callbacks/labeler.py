@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from callbacks.checkpoints import Checkpoints
+from callbacks.checkpoints import checkpoints_of
+from partial_labels.agreement import Agreement
+from partial_labels.batch import IGNORE, PartialLabelBatch
+from partial_labels.confidence import case_scores, cell_scores, confident_labels
 from partial_labels.errors import InputError
 from partial_labels.head import Head
+from partial_labels.pseudo_filters import PseudoTable
 
 
 @final
@@ -42,6 +47,32 @@ class Labeler:
         """Return the most probable class of each pixel."""
         return self.probs(image).argmax(dim=1).to(torch.uint8)
 
+    def complete(
+        self, seen: PartialLabelBatch, threshold: float, agreement: Agreement | None
+    ) -> tuple[UInt8[np.ndarray, "B H W"], PseudoTable]:
+        """Fill what nobody examined in a batch, and score it.
+
+        Args:
+            seen: The batch as it was shown.
+            threshold: Least probability of a pixel's class; below it the pixel is ``UNSURE``.
+            agreement: Measures the score ``agreement``; None for none.
+
+        Returns:
+            The completed labels, and the scores of each case and cell.
+        """
+        image, label, status = (field.to(self.device) for field in (seen.image, seen.label, seen.status))
+        probs, valid = self.probs(image), label != IGNORE
+        cells = cell_scores(probs, valid)
+        scores = case_scores(probs, valid, cells)._asdict()
+        if agreement is not None:
+            prediction = probs.argmax(dim=1).to(torch.uint8)
+            scores["agreement"] = agreement(self.predict, image, prediction, valid, probs.shape[1])
+        label, _ = confident_labels(probs, label, status, threshold)
+        arrays, measured = (
+            {name: values.cpu().numpy() for name, values in found.items()} for found in (cells._asdict(), scores)
+        )
+        return label.cpu().numpy(), PseudoTable(seen.status.numpy(), **arrays, scores=measured)
+
 
 @contextmanager
 def weights_of(checkpoint: Path, module: pl.LightningModule, trainer: pl.Trainer) -> Iterator[None]:
@@ -62,13 +93,14 @@ def weights_of(checkpoint: Path, module: pl.LightningModule, trainer: pl.Trainer
         module.load_state_dict(live)
 
 
-def best_checkpoint(trainer: Any) -> Path:
+def best_checkpoint(trainer: pl.Trainer) -> Path:
     """Return the stage's best checkpoint, or its last where nothing was monitored.
 
     Raises:
         InputError: If none was written.
     """
-    found = next((one.best for one in trainer.callbacks if isinstance(one, Checkpoints)), None)
+    checkpoints = checkpoints_of(trainer)
+    found = checkpoints and checkpoints.best
     if found is None:
         raise InputError("pseudo-labels: the stage wrote no checkpoint to label with; give it at least one epoch")
     return found

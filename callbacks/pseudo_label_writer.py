@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import astuple, fields
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
-from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
-from torch import Tensor
 
 from callbacks.labeler import Labeler, best_checkpoint, weights_of
-from metrics.pseudo_quality import ClassQuality, PseudoQuality
+from callbacks.pseudo_review import review
 from partial_labels.agreement import Agreement
 from partial_labels.array_file import sha256
-from partial_labels.batch import IGNORE, PartialLabelBatch, ValidationBatch
 from partial_labels.case_store import CaseStore
-from partial_labels.confidence import case_scores, cell_scores, checked_threshold, confident_labels
+from partial_labels.confidence import checked_threshold
 from partial_labels.errors import InputError
-from partial_labels.pseudo_filters import Bools, Filter, PseudoTable, TopKCases, accepted_cells
+from partial_labels.pseudo_filters import Filter, PseudoTable, TopKCases, accepted_cells
 from partial_labels.pseudo_store import RoundHeader
-from partial_labels.pseudo_writer import PseudoRoundWriter, completed_status, without_rejected
-from reports.pseudo_panels import PseudoPanel, draw_pseudo_panels
+from partial_labels.pseudo_writer import PseudoRoundWriter
 
 log = logging.getLogger(__name__)
 
@@ -94,74 +87,22 @@ class PseudoLabelWriter(Callback):
         teacher = Labeler(pl_module.monitored, pl_module.head, trainer)
         with PseudoRoundWriter(self.output, store.header.size, len(store.classes)) as writer:
             for batch in loader:
-                writer.add(batch.seen.case_id.numpy(), *self._complete(teacher, batch.seen))
+                filled = teacher.complete(batch.seen, self.threshold, self.agreement)
+                writer.add(batch.seen.case_id.numpy(), *filled)
             table = checked(writer, checkpoint)
             accepted = accepted_cells(table, self.filters)
-            quality = self._review(loader, writer, table, accepted, store)
-            write_quality(quality, writer.folder / "quality.csv")
+            quality = review(loader, writer, table, accepted, store, self.panels)
             names = [store.cases.rows[case].name for case in np.concatenate(writer.case_ids).tolist()]
             header = self._header(trainer, pl_module, checkpoint, store)
             writer.finish(header, names, accepted, self.weight)
         self._report(trainer, quality.compute(), len(names))
 
-    def _complete(self, teacher: Labeler, seen: PartialLabelBatch) -> tuple[NDArray[np.uint8], PseudoTable]:
-        """Return completed labels and the scores of a batch."""
-        image, label, status = (field.to(teacher.device) for field in (seen.image, seen.label, seen.status))
-        probs, valid = teacher.probs(image), label != IGNORE
-        cells = cell_scores(probs, valid)
-        scores = case_scores(probs, valid, cells)._asdict()
-        if self.agreement is not None:
-            prediction = probs.argmax(dim=1).to(torch.uint8)
-            scores["agreement"] = self.agreement(teacher.predict, image, prediction, valid, probs.shape[1])
-        label, _ = confident_labels(probs, label, status, self.threshold)
-        arrays = {name: values.cpu().numpy() for name, values in cells._asdict().items()}
-        measured = {name: values.cpu().numpy() for name, values in scores.items()}
-        return label.cpu().numpy(), PseudoTable(seen.status.numpy(), **arrays, scores=measured)
-
-    def _review(
-        self,
-        loader: Iterable[ValidationBatch],
-        writer: PseudoRoundWriter,
-        table: PseudoTable,
-        accepted: Bools,
-        store: CaseStore,
-    ) -> PseudoQuality:
-        """Take rejected cells out of the labels, measure what remains and draw some of it."""
-        labels, status = writer.labels(), completed_status(table.status, accepted)
-        quality = PseudoQuality(store.classes.names)
-        groups = self._cases_to_draw(table, accepted)
-        wanted = {row for rows in groups.values() for row in rows}
-        panels: dict[int, PseudoPanel] = {}
-        start = 0
-        for batch in loader:
-            rows = slice(start, start := start + len(batch.seen.case_id))
-            labels[rows] = without_rejected(labels[rows], table.status[rows], accepted[rows])
-            done, known = torch.from_numpy(np.array(labels[rows])), torch.from_numpy(status[rows])
-            quality.update(done, known, batch.seen.status, batch.truth)
-            for row in wanted.intersection(range(rows.start, rows.stop)):
-                score = float(table.score("foreground")[row])
-                name = store.cases.rows[int(batch.seen.case_id[row - rows.start])].name
-                panels[row] = panel_of(batch, row - rows.start, name, score, done, known)
-        if panels:
-            drawn = {title: [panels[row] for row in rows] for title, rows in groups.items()}
-            draw_pseudo_panels(drawn, store.classes, writer.folder / "panels.png")
-        return quality
-
-    def _cases_to_draw(self, table: PseudoTable, accepted: Bools) -> dict[str, list[int]]:
-        """Return rows of the surest cases and of the least sure, of those in which a class was found and accepted."""
-        found = np.flatnonzero((accepted & table.present).any(axis=1))
-        order = found[np.argsort(-table.score("foreground")[found], kind="stable")].tolist()
-        first, rest = order[: self.panels], order[self.panels :]
-        groups = {"surest": first, "least sure of those accepted": rest[::-1][: self.panels]}
-        return {title: rows for title, rows in groups.items() if rows}
-
     def _header(self, trainer: pl.Trainer, pl_module: Any, checkpoint: Path, store: CaseStore) -> RoundHeader:
-        network = next(name for name, child in pl_module.named_modules() if child is pl_module.monitored)
         return RoundHeader(
             classes=store.classes.names,
             store=store.header.fingerprint,
             stage=self.output.name,
-            network=network,
+            network=pl_module.monitored_name,
             checkpoint=os.path.relpath(checkpoint, trainer.default_root_dir),
             checkpoint_sha256=sha256(checkpoint),
             seed=trainer.datamodule.seed,  # type: ignore[attr-defined]
@@ -198,25 +139,3 @@ def checked(writer: PseudoRoundWriter, checkpoint: Path) -> PseudoTable:
     if not np.isfinite(table.peak).all():
         raise InputError(f"{checkpoint}: its probabilities are not finite; try a lower optimizer.lr")
     return table
-
-
-def panel_of(batch: ValidationBatch, row: int, name: str, score: float, label: Tensor, status: Tensor) -> PseudoPanel:
-    """Return what to draw of a case of a batch, the truth only where it knows more than was shown."""
-    more = not torch.equal(batch.truth.status[row], batch.seen.status[row])
-    return PseudoPanel(
-        name=name,
-        score=score,
-        image=batch.seen.image[row, 0].numpy(),
-        shown=batch.seen.label[row].numpy(),
-        label=label[row].numpy(),
-        status=status[row].numpy(),
-        truth=batch.truth.label[row].numpy() if more else None,
-    )
-
-
-def write_quality(quality: PseudoQuality, path: Path) -> None:
-    """Write one row a class; a figure that could not be counted is an empty cell."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(field.name for field in fields(ClassQuality))
-        writer.writerows(["" if value != value else value for value in astuple(row)] for row in quality.table())

@@ -11,11 +11,11 @@ from jaxtyping import UInt8
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from callbacks.image_panels import panel_of
+from callbacks.known_case import panel_of
 from metrics.partial_dice import CaseDice
 from partial_labels.batch import ValidationBatch
-from reports.case_gallery import write_gallery
-from reports.panels import Panel
+from reports.pictures.case_gallery import write_gallery
+from reports.pictures.panels import Panel
 
 
 class TellingCases(Callback):

@@ -7,7 +7,7 @@ from typing import final
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from callbacks.checkpoints import Checkpoints
+from callbacks.checkpoints import checkpoints_of
 from callbacks.pseudo_label_writer import PseudoLabelWriter
 from callbacks.wandb_run import wandb_run
 
@@ -30,12 +30,13 @@ class WandbArtifacts(Callback):
             return
         import wandb  # a second that runs without it need not wait
 
+        checkpoints = checkpoints_of(trainer)
+        written = {checkpoints.last, checkpoints.best} if checkpoints else set()
+        for file in sorted(path for path in written if path is not None):
+            artifact = wandb.Artifact(f"{run.id}-{file.parent.name}", "model", metadata={"file": file.name})
+            artifact.add_file(str(file))
+            run.log_artifact(artifact, aliases=[file.stem])
         for one in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(one, Checkpoints):
-                for file in sorted(path for path in {one.last, one.best} if path is not None):
-                    artifact = wandb.Artifact(f"{run.id}-{file.parent.name}", "model", metadata={"file": file.name})
-                    artifact.add_file(str(file))
-                    run.log_artifact(artifact, aliases=[file.stem])
             if isinstance(one, PseudoLabelWriter) and one.output.is_dir():
                 artifact = wandb.Artifact(f"{run.id}-pseudo-labels-{one.output.name}", "pseudo-labels")
                 artifact.add_dir(str(one.output))

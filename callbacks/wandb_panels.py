@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 from jaxtyping import Bool, Float, UInt8
 from pytorch_lightning.callbacks import Callback
 
+from callbacks.known_case import KnownCase
 from callbacks.shown_cases import shown_cases
 from callbacks.wandb_run import wandb_run
 from partial_labels.batch import IGNORE, UNKNOWN, UNSURE, ValidationBatch
@@ -65,14 +66,12 @@ class WandbPanels(Callback):
         with trainer.precision_plugin.forward_context():
             predictions = pl_module.head.predict(pl_module.monitored(batch.seen.image[rows])).cpu().numpy()
         for row, prediction in zip(rows, predictions, strict=True):
-            masks = {"annotation": batch.seen.label[row].cpu().numpy(), "prediction": prediction}
-            if bool((batch.truth.status[row] != batch.seen.status[row]).any()):
-                masks["truth"] = batch.truth.label[row].cpu().numpy()
-            unknown = (batch.seen.status[row] == UNKNOWN).cpu().numpy()
+            case = KnownCase.of(batch, row)
+            masks = {"annotation": case.label, "prediction": prediction}
+            if case.truth is not None:
+                masks["truth"] = case.truth
             name = self.wanted[int(batch.seen.case_id[row])]
-            self.images.append(
-                case_image(name, batch.seen.image[row, 0].cpu().numpy(), masks, unknown, pl_module.classes)
-            )
+            self.images.append(case_image(name, case.image, masks, case.status == UNKNOWN, pl_module.classes))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add the pictures to the row of the validation."""

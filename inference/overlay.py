@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from datamodules.fit import fit_label
 from inference.inputs import Scan
 from partial_labels.classes import ClassTable
-from reports.canvas import Canvas, ids_in
+from reports.pictures.canvas import Canvas, ids_in
 
 MOST = 9
 """Slices of a volume that are shown."""

@@ -16,6 +16,7 @@ from augment.views import StrongView
 from lightning_modules.epoch_means import EpochMeans
 from lightning_modules.schedules import Schedule
 from losses.weighted_sum import WeightedSum
+from metrics.figures import LOGGED
 from metrics.partial_dice import PartialDice
 from models.network import SegmentationNetwork
 from models.normalised import NormalisedNetwork, Statistic
@@ -25,9 +26,6 @@ from partial_labels.head import Head
 
 Outputs = Tensor | Sequence[Tensor]
 """What a network returns: logits, or with deep supervision several levels of them, the finest first."""
-
-MONITORS = ("val/dice", "val/dice_volume", "val/dice_pessimistic", "val/dice_truth")
-"""What can choose the best checkpoint: larger is better."""
 
 
 class SegmentationModule(pl.LightningModule, ABC):
@@ -73,8 +71,8 @@ class SegmentationModule(pl.LightningModule, ABC):
         monitored: str = "student",
     ) -> None:
         super().__init__()
-        if monitor not in (*MONITORS, *(f"val/dice/{name}" for name in classes.foreground)):
-            raise ValueError(f"monitor={monitor}: choose {', '.join(MONITORS)} or val/dice/<class>")
+        if monitor not in (*LOGGED, *(f"val/dice/{name}" for name in classes.foreground)):
+            raise ValueError(f"monitor={monitor}: choose {', '.join(LOGGED)} or val/dice/<class>")
         if monitored not in self.validated:
             raise ValueError(f"monitored={monitored}: choose {' or '.join(self.validated)}")
         self.student = NormalisedNetwork(network, channels=1 if isinstance(mean, float) else len(mean))

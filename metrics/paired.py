@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,17 @@ class Difference(NamedTuple):
     mean: float
     low: float
     high: float
+
+    @property
+    def outcome(self) -> Literal["nothing to compare", "no difference", "may be noise", "better", "worse"]:
+        """What may be said of it; other cases could turn round one whose interval holds 0."""
+        if math.isnan(self.mean):
+            return "nothing to compare"
+        if self.low == self.high == 0:
+            return "no difference"
+        if self.low <= 0 <= self.high:
+            return "may be noise"
+        return "better" if self.mean > 0 else "worse"
 
 
 class CellSums(NamedTuple):

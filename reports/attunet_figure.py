@@ -8,8 +8,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 
-from reports.sheet import Sheet
-from reports.style import INK, MUTED, PAPER, SERIES, SMALL, TEXT, bare
+from reports.pictures.sheet import Sheet
+from reports.pictures.style import INK, MUTED, PAPER, SERIES, SMALL, TEXT, bare
 
 WIDTHS, SIDES = (64, 128, 256, 512, 1024), (256, 128, 64, 32, 16)
 """Channels and side of the features of each level, at an image of 256 x 256."""

@@ -98,6 +98,13 @@ def table(
     return f'<div class="wide"><table><thead><tr>{titles}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
 
 
+def count_table(head: str, counts: Mapping[str, Mapping[str, int]]) -> str:
+    """Return counts as a table, a row for each name under ``head``; a count that a row does not have is left open."""
+    columns = list(dict.fromkeys(column for row in counts.values() for column in row))
+    rows = [[name, *(str(row.get(column, "-")) for column in columns)] for name, row in counts.items()]
+    return table([head, *columns], rows)
+
+
 def command_line(text: str) -> str:
     """Return something to type."""
     return f"<pre>{escape(text)}</pre>"

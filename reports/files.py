@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -32,3 +34,17 @@ def write_text(path: Path, text: str) -> Path:
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
     return path
+
+
+def write_rows(path: Path, head: Iterable[str], rows: Iterable[Iterable[Any]]) -> Path:
+    """Write a CSV file in one rename and return its path."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(head)
+        writer.writerows(rows)
+    return path
+
+
+def blank(value: Any) -> Any:
+    """Return what stands in a cell: nothing for a figure that could not be counted."""
+    return "" if value != value else value

@@ -21,11 +21,13 @@ from typing import Any
 
 import numpy as np
 
+from metrics.figures import FIGURES
 from metrics.paired import CellSums, paired_gain
 from partial_labels.errors import InputError
 
 FILE = re.compile(r"(?P<variant>.+)_seed(?P<seed>\d+)\.json")
-FIGURES = ("dice", "dice_volume", "dice_truth", "hd95_mm", "hd95_px", "nsd")
+TABULATED = tuple(name for name in FIGURES if name != "dice_pessimistic")
+"""The pessimistic Dice is for those who have figures of others to compare with."""
 Results = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
@@ -56,7 +58,7 @@ def markdown_table(results: Results, checkpoint: str = "last", classes: bool = F
         classes: Whether to add a column for the slice-wise Dice of every class.
     """
     every = [run["figures"][checkpoint] for runs in results.values() for run in runs]
-    columns = [key for key in FIGURES if any(key in figures for figures in every)]
+    columns = [key for key in TABULATED if any(key in figures for figures in every)]
     if classes:
         columns += sorted({key for figures in every for key in figures if key.startswith("dice/")})
     lines = ["| variant | seeds | steps | " + " | ".join(column.removeprefix("dice/") for column in columns) + " |"]

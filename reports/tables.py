@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from metrics.figures import FIGURES
 from metrics.partial_dice import ClassRow
-from reports.files import replacing
+from reports.files import blank, write_rows
 
 
 @dataclass(frozen=True)
@@ -32,32 +33,30 @@ class Column:
     meaning: str
 
 
-CLASS_COLUMNS = (
-    Column("name", "class", "The structure."),
-    Column("dice", "Dice", "Mean over the slices in which a human examined the class, and it was drawn or predicted."),
-    Column("dice_volume", "Dice volume", "Pixels pooled over the examined slices of a volume; mean over volumes."),
-    Column("dice_truth", "Dice truth", "Against the full truth, examined or not."),
+DICE_COLUMNS = tuple(Column(name, one.short, one.of_class) for name, one in FIGURES.items() if one.short)
+COUNT_COLUMNS = (
     Column("present", "present", "Examined slices that show it."),
     Column("absent", "absent", "Examined slices that certainly do not."),
     Column("unknown", "unknown", "Slices in which nobody looked for it; they count neither way."),
-    Column("false_positives", "false alarms", "Certainly absent slices in which it was predicted all the same."),
 )
+ALARMS = Column("false_positives", "false alarms", "Certainly absent slices in which it was predicted all the same.")
 
 
 def class_columns(rows: Sequence[ClassRow]) -> list[Column]:
-    """Return the columns that say something: without the truth's where nowhere more is known than was shown."""
+    """Return the columns of the short table: of the Dice those that say something, and not the pessimistic one.
+
+    The truth's says nothing where nowhere more is known than was shown; the page of an evaluation has the others.
+    """
     known = any(not math.isnan(row.dice_truth) for row in rows)
-    return [column for column in CLASS_COLUMNS if known or column.name != "dice_truth"]
+    left_out = {"dice_pessimistic"} if known else {"dice_pessimistic", "dice_truth"}
+    dice = [column for column in DICE_COLUMNS if column.name not in left_out]
+    return [Column("name", "class", "The structure."), *dice, *COUNT_COLUMNS, ALARMS]
 
 
 def write_class_table(rows: Sequence[ClassRow], path: Path) -> Path:
     """Write every field in full precision, one row a class; a figure that could not be counted is an empty cell."""
     names = [field.name for field in fields(ClassRow)]
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(["" if _is_nan(v := getattr(row, name)) else v for name in names] for row in rows)
-    return path
+    return write_rows(path, names, (map(blank, astuple(row)) for row in rows))
 
 
 def read_class_table(path: Path) -> list[ClassRow]:

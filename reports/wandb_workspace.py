@@ -14,15 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from metrics.figures import LOGGED
 from partial_labels.errors import InputError
 from reports.files import write_text
 
 ORGAN = "val/dice/"
-TOTALS = {
-    "val/dice": "Dice per slice",
-    "val/dice_volume": "Dice per patient",
-    "val/dice_truth": "Dice against the full truth",
-}
+TOTALS = ("val/dice", "val/dice_volume", "val/dice_truth")
 PSEUDO = ("pseudo/coverage", "pseudo/precision", "pseudo/dice")
 COST = ("cost/images_per_second", "cost/memory_gb")
 
@@ -53,6 +50,22 @@ def build_workspace(entity: str, project: str, organs: Sequence[str], by: Sequen
         InputError: If ``wandb-workspaces`` is not installed.
     """
     wr, ws = libraries()
+    columns = ["summary:val/dice.max", "summary:val/dice_volume.max", *(config_column(key) for key in by)]
+    return ws.Workspace(
+        entity=entity,
+        project=project,
+        name="Partial labels",
+        sections=[
+            ws.Section(name=name, panels=panels, is_open=name != "Cost")
+            for name, panels in panels_of(wr, organs).items()
+        ],
+        settings=ws.WorkspaceSettings(x_axis="epoch", max_runs=100),
+        runset_settings=ws.RunsetSettings(groupby=[ws.Config(key) for key in by], pinned_columns=columns),
+    )
+
+
+def panels_of(wr: Any, organs: Sequence[str]) -> dict[str, list[Any]]:
+    """Return the panels by the section they stand in, made with the library ``wr``."""
 
     def curve(metric: str, title: str, grouped: bool = True) -> Any:
         band = {"groupby_aggfunc": "mean", "groupby_rangefunc": "stddev"} if grouped else {"aggregate": False}
@@ -64,23 +77,14 @@ def build_workspace(entity: str, project: str, organs: Sequence[str], by: Sequen
     ]
     phases = [curve(f"train/{name}", name, grouped=False) for name in ("loss", "supervised", "unsupervised")]
     rates = wr.LinePlot(title="learning rate", x="epoch", metric_regex="^lr-.*")
-    sections = {
-        "Dice": [curve(metric, title) for metric, title in TOTALS.items()],
+    return {
+        "Dice": [curve(metric, LOGGED[metric].title) for metric in TOTALS],
         "Organs": [*bars, wr.LinePlot(title="all organs", x="epoch", metric_regex=f"^{ORGAN}.*")],
         "Phases": [*phases, rates],
         "Pseudo-labels": [curve(metric, metric.removeprefix("pseudo/")) for metric in PSEUDO],
         "Panels": [wr.MediaBrowser(title="panels", media_keys=["panels"], num_columns=3)],
         "Cost": [curve(metric, metric.removeprefix("cost/").replace("_", " ")) for metric in COST],
     }
-    columns = ["summary:val/dice.max", "summary:val/dice_volume.max", *(config_column(key) for key in by)]
-    return ws.Workspace(
-        entity=entity,
-        project=project,
-        name="Partial labels",
-        sections=[ws.Section(name=name, panels=panels, is_open=name != "Cost") for name, panels in sections.items()],
-        settings=ws.WorkspaceSettings(x_axis="epoch", max_runs=100),
-        runset_settings=ws.RunsetSettings(groupby=[ws.Config(key) for key in by], pinned_columns=columns),
-    )
 
 
 def config_column(key: str) -> str:

@@ -14,10 +14,10 @@ from matplotlib.patheffects import withStroke
 
 from partial_labels.case_store import CaseStore
 from partial_labels.errors import InputError
-from reports.canvas import Canvas
-from reports.known_slice import VISIBLE, Slice, case_named, centre, choose_case, read_slice
-from reports.sheet import Sheet
-from reports.style import INK, PAPER, PRESENT, SMALL, TEXT, WRONG, rgb255
+from reports.pictures.canvas import Canvas
+from reports.pictures.known_slice import VISIBLE, Slice, case_named, centre, choose_case, read_slice
+from reports.pictures.sheet import Sheet
+from reports.pictures.style import INK, PAPER, PRESENT, SMALL, TEXT, WRONG, rgb255
 from reports.wording import listed, plain
 
 WIDTH, GAP, MARGIN, TOP, BOTTOM, DPI = 2.05, 0.14, 0.1, 0.34, 1.2, 216

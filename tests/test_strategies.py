@@ -12,7 +12,7 @@ import runs
 from partial_labels.batch import HUMAN, TEACHER, UNKNOWN, UNSURE
 from partial_labels.errors import InputError
 from partial_labels.pseudo_store import PseudoRound
-from reports.run_page import write_run_page
+from reports.run.page import write_run_page
 from runs.stages.plan import epochs_of
 from runs.training import train
 from tests.configs import small_run

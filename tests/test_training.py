@@ -10,7 +10,7 @@ import torch
 
 import runs
 from partial_labels.errors import InputError
-from reports.run_page import write_run_page
+from reports.run.page import write_run_page
 from runs.configuration.instantiate import build
 from runs.ensembles import load_all
 from runs.evaluation import evaluate_command, folder_name

@@ -11,21 +11,17 @@ from typing import Any, TypeAlias
 
 import plotly.graph_objects as go
 
-from reports.comparison.classes import ClassTable
+from metrics.figures import FIGURES, LOGGED
+from reports.comparison.classes import ClassGrid
 from reports.comparison.keys import Group
 from reports.comparison.runs import Run, evaluated
 from reports.comparison.statistics import Gain, common_curves, mean_curve
+from reports.run.curves import stage_starts
 from reports.wording import plain
 
 Figure: TypeAlias = dict[str, Any]
 """What Plotly.newPlot takes; a trace's ``meta.series`` is the number of its group."""
 
-CURVES = {
-    "val/dice": "Dice",
-    "val/dice_volume": "Dice by volume",
-    "val/dice_truth": "Dice against the truth",
-    "val/dice_pessimistic": "Dice, unknown as absent",
-}
 DASHES = ("solid", "dash", "dot", "dashdot")
 COLUMN = 110
 """Pixels of a column of the picture of classes, at least."""
@@ -33,6 +29,8 @@ FEW = 10
 """Epochs up to which each has a tick of its own."""
 COLOURS = 7
 """Colours of the page; groups beyond are told apart by dashes."""
+COLOUR_OF, MUTED = {"better": 0, "worse": 1}, 6
+"""The colours of gains that are more than noise, and of all others."""
 
 
 def curve_charts(groups: Sequence[Group]) -> dict[str, Figure]:
@@ -41,7 +39,7 @@ def curve_charts(groups: Sequence[Group]) -> dict[str, Figure]:
     Runs that have not come to their end are thin dashed lines of their own: they count in no mean.
     """
     logged = {key for group in groups for run in group.runs for key in run.curves}
-    return {title: _curve_chart(groups, key) for key, title in CURVES.items() if key in logged}
+    return {figure.title: _curve_chart(groups, key) for key, figure in LOGGED.items() if key in logged}
 
 
 def gain_chart(gains: Sequence[Gain]) -> Figure:
@@ -51,13 +49,14 @@ def gain_chart(gains: Sequence[Gain]) -> Figure:
     for place, gain in enumerate(shown):
         assert gain.over_cases is not None
         mean, low, high = gain.over_cases
+        series = COLOUR_OF.get(gain.over_cases.outcome, MUTED)
         spans = {"seeds": gain.over_seeds, "patients": (low, high)}
         for name, span in spans.items():
             if span is not None:
                 figure.add_scatter(
                     x=list(span), y=[place, place], mode="lines", hoverinfo="skip", showlegend=False,
                     line={"width": 2 if name == "seeds" else 7}, opacity=0.55 if name == "seeds" else 0.85,
-                    meta={"series": 0 if low > 0 else 1 if high < 0 else 6},
+                    meta={"series": series},
                 )  # fmt: skip
         figure.add_scatter(
             x=[mean], y=[place], mode="markers", showlegend=False, meta={"ink": True},
@@ -73,22 +72,22 @@ def gain_chart(gains: Sequence[Gain]) -> Figure:
     return _plain(figure, height=110 + 46 * max(len(shown), 1))
 
 
-def class_chart(table: ClassTable) -> Figure:
+def class_chart(grid: ClassGrid) -> Figure:
     """Draw the Dice of every class and group, light (0) to dark (1); silent classes and uncounted ones are marked."""
     figure = go.Figure(
         go.Heatmap(
-            z=[[None if math.isnan(value) else value for value in row] for row in table.dice],
-            x=[wrapped(label, COLUMN // 7) for label in table.groups],
-            y=[plain(name) for name in table.classes],
-            text=table.marks,
-            texttemplate="%{text}", customdata=table.notes, zmin=0, zmax=1, xgap=2, ygap=2, hoverongaps=True,
+            z=[[None if math.isnan(value) else value for value in row] for row in grid.dice],
+            x=[wrapped(label, COLUMN // 7) for label in grid.groups],
+            y=[plain(name) for name in grid.classes],
+            text=grid.marks,
+            texttemplate="%{text}", customdata=grid.notes, zmin=0, zmax=1, xgap=2, ygap=2, hoverongaps=True,
             hovertemplate="<b>%{y}</b>, %{x}<br>%{customdata}<extra></extra>", meta={"scale": True},
             showscale=False,
         )
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
     figure.update_xaxes(side="top", showgrid=False, tickangle=0)
-    return _plain(figure, height=120 + 22 * len(table.classes))
+    return _plain(figure, height=120 + 22 * len(grid.classes))
 
 
 def cost_chart(groups: Sequence[Group], figure_name: str, part: str) -> Figure:
@@ -104,7 +103,7 @@ def cost_chart(groups: Sequence[Group], figure_name: str, part: str) -> Figure:
             meta={"series": series},
         )  # fmt: skip
     figure.update_xaxes(title="minutes on the clock", rangemode="tozero")
-    figure.update_yaxes(title=CURVES[f"val/{figure_name}"])
+    figure.update_yaxes(title=FIGURES[figure_name].title)
     return _plain(figure, height=320)
 
 
@@ -121,16 +120,6 @@ def wrapped(label: str, width: int = 26) -> str:
 def shown_text(text: str) -> str:
     """Return a text as Plotly shows it letter by letter: it reads some HTML, but no quoted quotes."""
     return escape(text, quote=False)
-
-
-def stage_starts(run: Run) -> list[tuple[float, str]]:
-    """Return the epoch at which each stage but the first began, with its name."""
-    starts, over = [], 0.0
-    for stage in run.stages:
-        if over:
-            starts.append((over, str(stage["name"])))
-        over += float(stage["epochs"])
-    return starts
 
 
 def _curve_chart(groups: Sequence[Group], key: str) -> Figure:
@@ -151,7 +140,7 @@ def _curve_chart(groups: Sequence[Group], key: str) -> Figure:
     last = max(float(run.curves[key][0][-1]) for group in groups for run in group.runs if key in run.curves)
     whole = {"dtick": 1} if last <= FEW else {}  # there is no half epoch
     figure.update_xaxes(title="epoch", rangemode="tozero", **whole)
-    figure.update_yaxes(title=CURVES[key], rangemode="tozero")
+    figure.update_yaxes(title=LOGGED[key].title, rangemode="tozero")
     figure.update_layout(hovermode="x unified")
     return _plain(figure, height=380)
 
@@ -181,7 +170,7 @@ def _mark_stages(figure: go.Figure, groups: Sequence[Group]) -> None:
     """Draw a dotted line where a stage begins in any group, and name it; neighbours stand at different heights."""
     starts: dict[float, list[str]] = {}
     for group in groups:
-        for epoch, name in stage_starts(group.runs[0]):
+        for epoch, name in stage_starts(group.runs[0].stages):
             if name not in starts.setdefault(epoch, []):
                 starts[epoch].append(name)
     for number, (epoch, names) in enumerate(sorted(starts.items())):

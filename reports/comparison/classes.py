@@ -18,7 +18,7 @@ SILENT, UNCOUNTED = "silent", "-"
 
 
 @dataclass(frozen=True)
-class ClassTable:
+class ClassGrid:
     """The Dice of classes (rows) and groups (columns), mean over the finished runs.
 
     Args:
@@ -42,7 +42,7 @@ class ClassTable:
         return [[SILENT if silent else _text(dice) for dice, silent in line] for line in pairs]
 
 
-def class_tables(groups: Sequence[Group]) -> dict[str, ClassTable]:
+def class_grids(groups: Sequence[Group]) -> dict[str, ClassGrid]:
     """Gather the classes of every data set that groups were measured on, by its name."""
     sets: dict[tuple[str, ...], list[Group]] = {}
     for group in groups:
@@ -50,7 +50,7 @@ def class_tables(groups: Sequence[Group]) -> dict[str, ClassTable]:
             sets.setdefault((store_of(group.finished[0]), *names), []).append(group)
     numbered = [f"{key[0]} {number}" if number else key[0] for number, key in enumerate(sets)]
     unique = numbered if len({key[0] for key in sets}) < len(sets) else [key[0] for key in sets]
-    return {name: class_table(same) for name, same in zip(unique, sets.values(), strict=True)}
+    return {name: class_grid(same) for name, same in zip(unique, sets.values(), strict=True)}
 
 
 def store_of(run: Run) -> str:
@@ -58,12 +58,12 @@ def store_of(run: Run) -> str:
     return str((run.results or {}).get("store", "")).rpartition("-")[0]
 
 
-def class_table(groups: Sequence[Group]) -> ClassTable:
+def class_grid(groups: Sequence[Group]) -> ClassGrid:
     """Gather the classes of the last checkpoints; a group whose runs kept no table has empty cells."""
     found = [[_rows(run) for run in group.finished] for group in groups]
     names = list(dict.fromkeys(name for runs in found for rows in runs for name in rows))
     cells = [[[rows[name] for rows in runs if name in rows] for runs in found] for name in names]
-    return ClassTable(
+    return ClassGrid(
         classes=names,
         groups=[group.label for group in groups],
         dice=[[_mean([row.dice for row in rows]) for rows in line] for line in cells],

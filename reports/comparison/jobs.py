@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reports.comparison.files import read_table
+from reports.comparison.run_directories import find_runs
 from reports.comparison.runs import Run
-from reports.run_directories import find_runs
 
 RECORD, JOBS = "multirun.yaml", "jobs.csv"
 """What a sweep was started with, and its jobs."""

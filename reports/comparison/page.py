@@ -11,10 +11,11 @@ from typing import Any
 
 from plotly.offline import get_plotlyjs
 
+from metrics.figures import FIGURES, LOGGED
 from reports import document
 from reports.comparison import charts, tables
-from reports.comparison.charts import CURVES, Figure
-from reports.comparison.classes import class_tables
+from reports.comparison.charts import Figure
+from reports.comparison.classes import class_grids
 from reports.comparison.comparison import Comparison
 from reports.comparison.keys import ABSENT
 from reports.comparison.panels import panel_sheet
@@ -52,8 +53,8 @@ def write_comparison_page(comparison: Comparison, output: Path) -> Path:
     gains = {name: charts.gain_chart(one) for name, one in comparison.gains.items()}
     parts: dict[str, Mapping[str, Figure]] = {
         "curves": charts.curve_charts(comparison.groups),
-        "gains": {CURVES[f"val/{name}"]: figure for name, figure in gains.items() if figure["data"]},
-        "classes": {name: charts.class_chart(table) for name, table in class_tables(comparison.groups).items()},
+        "gains": {FIGURES[name].title: figure for name, figure in gains.items() if figure["data"]},
+        "classes": {name: charts.class_chart(grid) for name, grid in class_grids(comparison.groups).items()},
         "cost": {"": charts.cost_chart(comparison.groups, comparison.figure, comparison.part)},
     }
     sections = [*_results(comparison, parts), *_classes(comparison, parts), *_again(comparison)]
@@ -80,7 +81,7 @@ def embedded(comparison: Comparison, parts: Mapping[str, Mapping[str, Figure]]) 
                 "curves": {
                     key: {"epoch": curve[0].tolist(), "value": curve[1].tolist()}
                     for key, curve in run.curves.items()
-                    if key in CURVES or key.startswith("pseudo/")
+                    if key in LOGGED or key.startswith("pseudo/")
                 },
             }
             for run in comparison.runs
@@ -113,7 +114,7 @@ def _head(comparison: Comparison, parts: Mapping[str, Mapping[str, Figure]]) -> 
 def _results(comparison: Comparison, parts: Mapping[str, Mapping[str, Figure]]) -> list[Section]:
     notes = "".join(f"<li>{escape(note)}</li>" for note in comparison.notes)
     says = tables.gain_rows(comparison.gains[comparison.figure])
-    head = ["group", "runs", tables.TITLES[comparison.figure], "gain", "is it noise?"]
+    head = ["group", "runs", FIGURES[comparison.figure].title, "gain", "is it noise?"]
     unvalidated = document.paragraph("No run was validated while it trained.")
     found = [
         Section("In short", f'<div class="short">{_says(document.table(head, tables.short_rows(comparison)))}</div>'),
@@ -123,7 +124,7 @@ def _results(comparison: Comparison, parts: Mapping[str, Mapping[str, Figure]]) 
     if notes:
         found.insert(1, Section("To read this right", f'<ul class="notes">{notes}</ul>'))
     if len(comparison.groups) > 1:
-        head = [tables.TITLES[comparison.figure], "gain", "95 % over patients", "95 % over seeds", "is it noise?"]
+        head = [FIGURES[comparison.figure].title, "gain", "95 % over patients", "95 % over seeds", "is it noise?"]
         body = document.paragraph(GAINS) + _chart("gains", parts) + _says(document.table(head, says))
         found.append(Section(f"Gain over {comparison.baseline.label}", body))
     return found
@@ -133,7 +134,7 @@ def _figures(comparison: Comparison) -> str:
     ranked, body = tables.ranked(comparison), ""
     for checkpoint in tables.checkpoints_of(comparison.runs):
         names = tables.figure_names(comparison.runs, checkpoint)
-        head = ["group", "runs", *(tables.TITLES[name] for name in names)]
+        head = ["group", "runs", *(FIGURES[name].heading for name in names)]
         rows = tables.figure_rows(ranked, checkpoint, names)
         body += f"<h3>{escape(CHECKPOINTS.get(checkpoint, checkpoint))}</h3>" + document.table(head, rows)
     return body or document.paragraph("No run has come to its end.")

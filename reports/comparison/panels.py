@@ -12,8 +12,8 @@ from PIL import Image
 
 from reports.comparison.keys import Group
 from reports.comparison.runs import Run
-from reports.panels import CAPTION, CELL, GAP, HEADER, MARGIN
-from reports.style import DPI
+from reports.pictures.panels import CAPTION, CELL, GAP, HEADER, MARGIN
+from reports.pictures.style import DPI
 
 SCALE = 0.75
 """Of the width and height of ``panels.png``."""

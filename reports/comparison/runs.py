@@ -14,8 +14,8 @@ from typing import Any
 
 from partial_labels.errors import InputError
 from reports.comparison.files import REMEDY, check_numbers, read_config, read_json, read_table
-from reports.curves import Curve, read_curves
-from reports.run_directories import find_runs
+from reports.comparison.run_directories import find_runs
+from reports.run.curves import Curve, read_curves
 
 RESULTS = ("figures", "overrides", "stages", "steps", "cpu_seconds", "wall_seconds")
 """What is read of ``results.json``."""

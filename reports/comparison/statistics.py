@@ -17,7 +17,7 @@ from metrics.paired import CellSums, Difference, paired_gain
 from reports.comparison.files import read_table
 from reports.comparison.keys import Group
 from reports.comparison.runs import Run, evaluated
-from reports.curves import Curve
+from reports.run.curves import Curve
 
 PAIRED = {"dice": "cases.csv", "dice_volume": "volumes.csv"}
 """Figures that can be compared case by case, and where an evaluation keeps their cases."""
@@ -171,14 +171,14 @@ def seed_interval(ours: Mean, baseline: Mean) -> tuple[float, float] | None:
 
 def verdict(over_cases: Difference, over_seeds: tuple[float, float] | None, units: int) -> str:
     """Say in words whether a gain is noise."""
-    if math.isnan(over_cases.mean):
-        return "nothing to compare: no class has a countable case"
-    word = "better" if over_cases.mean > 0 else "worse"
+    word = over_cases.outcome
     few = f" (only {units} patients)" if units < FEW else ""
-    if over_cases.low == over_cases.high == 0:
-        return f"no difference on these patients{few}"
-    if over_cases.low <= 0 <= over_cases.high:
-        return f"may be noise: other patients could turn it round{few}"
+    if word == "nothing to compare":
+        return f"{word}: no class has a countable case"
+    if word == "no difference":
+        return f"{word} on these patients{few}"
+    if word == "may be noise":
+        return f"{word}: other patients could turn it round{few}"
     if over_seeds is None:
         return f"{word} on these patients{few}; a single run does not tell what the seed does"
     if over_seeds[0] <= 0 <= over_seeds[1]:

@@ -14,17 +14,9 @@ from reports.comparison.comparison import Comparison
 from reports.comparison.keys import ABSENT, Group, differing_keys
 from reports.comparison.runs import Run, evaluated
 from reports.comparison.statistics import Gain, Mean, figure_of
-from reports.results_table import FIGURES, spread
+from reports.results_table import TABULATED, spread
 
 Rows = list[list[str]]
-TITLES = {
-    "dice": "Dice",
-    "dice_volume": "Dice by volume",
-    "dice_truth": "Dice, truth",
-    "hd95_mm": "HD95 mm",
-    "hd95_px": "HD95 px",
-    "nsd": "NSD",
-}
 COST = ("steps", "seconds", "processor seconds", "images/s", "memory GB")
 
 
@@ -65,7 +57,7 @@ def figure_rows(groups: Sequence[Group], checkpoint: str, names: Sequence[str]) 
 
 def figure_names(runs: Sequence[Run], checkpoint: str) -> list[str]:
     """Return the figures that any run has measured of a checkpoint."""
-    return [name for name in FIGURES if any(not math.isnan(run.figure(checkpoint, name)) for run in runs)]
+    return [name for name in TABULATED if any(not math.isnan(run.figure(checkpoint, name)) for run in runs)]
 
 
 def checkpoints_of(runs: Sequence[Run]) -> list[str]:

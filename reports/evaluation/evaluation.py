@@ -19,7 +19,7 @@ from metrics.partial_dice import ClassRow
 from metrics.reliability import Bin
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
-from reports.case_gallery import ShownCase, read_gallery
+from reports.pictures.case_gallery import ShownCase, read_gallery
 from reports.tables import read_class_table
 
 Cells = Mapping[tuple[str, str], float]

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
+from metrics.figures import FIGURES
 from metrics.means import mean_over_cases
 from metrics.paired import Difference, paired_difference
 from reports import document
@@ -14,7 +15,9 @@ from reports.evaluation.evaluation import Evaluation, paired_cells
 from reports.evaluation.tables import class_name
 from reports.tables import cell_text
 
-FIGURES = {"dice": "Dice by volume", "dice_truth": "Dice by volume, truth"}
+BY_VOLUME = FIGURES["dice_volume"].title
+KINDS = {"dice": BY_VOLUME, "dice_truth": f"{BY_VOLUME}, {FIGURES['dice_truth'].short}"}
+"""The columns of ``volumes.csv``."""
 EXPLAINED = (
     "The same volumes, measured with both. The interval holds 95 % of 2000 draws of the volumes with replacement "
     "(paired bootstrap): it tells how far the gain depends on which patients were measured, not how far on the seed. "
@@ -34,13 +37,13 @@ class ClassGain(NamedTuple):
 def gain_section(one: Evaluation, other: Evaluation) -> Section:
     """Return overall gains, and every class with its interval, the largest gain first."""
     title = f"Compared with {name_of(other)}"
-    counted = {key: paired_cells(one.volume_dice(key), other.volume_dice(key)) for key in FIGURES}
+    counted = {key: paired_cells(one.volume_dice(key), other.volume_dice(key)) for key in KINDS}
     figures = []
     for key, (names, ours, baseline) in counted.items():
         if names and (key == "dice" or "dice_truth" in one.figures):
             gain = paired_difference(ours, baseline)
             figures.append(
-                (f"{gain.mean:+.3f}", FIGURES[key], f"{interval(gain)} in {len(ours)} volumes: {says(gain)}")
+                (f"{gain.mean:+.3f}", KINDS[key], f"{interval(gain)} in {len(ours)} volumes: {gain.outcome}")
             )
     if not figures:
         return Section(title, document.paragraph("Both evaluations have no class in common that could be counted."))
@@ -77,7 +80,7 @@ def span(gain: Difference, reach: float) -> str:
     low, mean, high = (50 + 50 * value / reach for value in (gain.low, gain.mean, gain.high))
     if math.isnan(low):
         return ""
-    kind = "noise" if gain.low <= 0 <= gain.high else "better" if gain.mean > 0 else "worse"
+    kind = gain.outcome if gain.outcome in ("better", "worse") else "noise"
     style = f"--low:{low:.1f}%;--mean:{mean:.1f}%;--high:{high:.1f}%"
     return f'<div class="span {kind}" style="{style}"><i></i><b></b></div>'
 
@@ -85,15 +88,6 @@ def span(gain: Difference, reach: float) -> str:
 def interval(gain: Difference) -> str:
     """Write the interval of a gain."""
     return "-" if math.isnan(gain.low) else f"{gain.low:+.3f} to {gain.high:+.3f}"
-
-
-def says(gain: Difference) -> str:
-    """Say what follows from a gain."""
-    if gain.low == gain.high == 0:
-        return "no difference"
-    if gain.low <= 0 <= gain.high:
-        return "may be noise"
-    return "better" if gain.mean > 0 else "worse"
 
 
 def name_of(one: Evaluation) -> str:

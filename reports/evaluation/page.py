@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from metrics.figures import FIGURES
 from metrics.reliability import calibration_error, pooled
 from partial_labels.classes import ClassTable
 from reports import document
-from reports.case_gallery import ShownCase
 from reports.document import Section
 from reports.evaluation.evaluation import Evaluation
 from reports.evaluation.findings import findings, sureness
@@ -17,7 +17,7 @@ from reports.evaluation.gain import gain_section, name_of
 from reports.evaluation.reliability_diagram import reliability_diagram
 from reports.evaluation.style import SCRIPT, STYLE
 from reports.evaluation.tables import class_name, class_table, confusion_table, sides_table, tolerance
-from reports.page import MEANINGS
+from reports.pictures.case_gallery import ShownCase
 from reports.wording import listed, plain
 
 CLASSES = (
@@ -67,12 +67,13 @@ def subtitle(one: Evaluation) -> str:
 
 def results(one: Evaluation) -> str:
     """Return the headline figures."""
-    shown = [(key.removeprefix("val/"), meaning) for key, meaning in MEANINGS.items()]
-    unit = one.distance[-2:]
-    shown.append((one.distance, f"95 % of the outlines lie nearer than this ({unit}), mean over slices, then classes."))
-    shown.append(("nsd", f"Share of the outlines that lie within {tolerance(one)} of each other."))
-    digits = {one.distance: 1}
-    figures = [(f"{one.figure(k):.{digits.get(k, 3)}f}", k, meaning) for k, meaning in shown if k in one.figures]
+    meanings = {name: figure.meaning for name, figure in FIGURES.items() if name in one.figures}
+    if "nsd" in meanings:
+        meanings["nsd"] += f" Tolerance: {tolerance(one)}."
+    figures = [
+        (f"{one.figure(name):.{1 if name == one.distance else 3}f}", name, meaning)
+        for name, meaning in meanings.items()
+    ]
     if one.bins:
         meaning = "Expected calibration error of the predicted structures: how far sureness is from being right."
         figures.append((f"{calibration_error(pooled(one.bins)):.3f}", "ECE", meaning))

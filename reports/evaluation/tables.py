@@ -8,24 +8,15 @@ from html import escape
 
 import numpy as np
 
+from metrics.figures import FIGURES
 from metrics.partial_dice import ClassRow
 from metrics.reliability import calibration_error
 from partial_labels.classes import Color
 from reports.document import Markup, table
 from reports.evaluation.evaluation import Evaluation
-from reports.tables import cell_text
+from reports.tables import ALARMS, COUNT_COLUMNS, DICE_COLUMNS, cell_text
 from reports.wording import plain
 
-COLUMNS = {
-    "dice": ("Dice", "Examined slices in which it was drawn or predicted."),
-    "dice_volume": ("by volume", "Pixels pooled over the examined slices of a volume."),
-    "dice_truth": ("truth", "Against the full truth, examined or not."),
-    "dice_pessimistic": ("pessimistic", "Where nobody examined it, it is taken as absent."),
-    "present": ("shown", "Examined slices that show it."),
-    "absent": ("absent", "Examined slices that certainly do not."),
-    "unknown": ("unknown", "Slices in which nobody looked for it; they count neither way."),
-}
-"""Heading and meaning of the fields of a class's row."""
 MOST_CONFUSED = 12
 """Rows of the table of confusions."""
 
@@ -35,7 +26,8 @@ def class_table(one: Evaluation) -> str:
     rows = sorted(one.rows, key=lambda row: (row.name not in one.silent, math.isnan(row.dice), row.dice, row.name))
     kept = [(head, meaning, cells) for head, meaning, cells in class_columns(one, rows) if set(cells) != {"-"}]
     heads, meanings, columns = zip(*kept, strict=True)
-    bars = [i for i, head in enumerate(heads) if head in ("Dice", "by volume", "truth", "pessimistic", "NSD")]
+    fractions = [*(column.title for column in DICE_COLUMNS), FIGURES["nsd"].heading]
+    bars = [i for i, head in enumerate(heads) if head in fractions]
     return table(heads, zip(*columns, strict=True), meanings, bars)
 
 
@@ -43,13 +35,14 @@ def class_columns(one: Evaluation, rows: Sequence[ClassRow]) -> Iterator[tuple[s
     """Yield heading, meaning and cells of each column."""
     colors = dict(zip(one.classes.names, one.classes.colors, strict=True))
     yield "class", "", [class_name(row.name, colors[row.name], row.name in one.silent) for row in rows]
-    for name, (head, meaning) in COLUMNS.items():
-        yield head, meaning, [cell_text(getattr(row, name)) for row in rows]
-        if name == "dice_pessimistic":
-            nearer = "95 % of the outlines lie nearer than this."
-            yield f"HD95 {one.distance[-2:]}", nearer, figures_of(one, one.distance, rows, 1)
-            yield "NSD", f"Share of the outlines within {tolerance(one)}.", figures_of(one, "nsd", rows, 3)
-    yield "false alarms", "Slices that lack it, in which it was predicted.", [alarms(row) for row in rows]
+    for column in DICE_COLUMNS:
+        yield column.title, column.meaning, [cell_text(getattr(row, column.name)) for row in rows]
+    distance, nsd = FIGURES[one.distance], FIGURES["nsd"]
+    yield distance.heading, distance.of_class, figures_of(one, one.distance, rows, 1)
+    yield nsd.heading, f"{nsd.of_class[:-1]}, {tolerance(one)}.", figures_of(one, "nsd", rows, 3)
+    for column in COUNT_COLUMNS:
+        yield column.title, column.meaning, [cell_text(getattr(row, column.name)) for row in rows]
+    yield ALARMS.title, ALARMS.meaning, [alarms(row) for row in rows]
     yield "ECE", "Distance between how sure and how often right.", [class_error(one, row.name) for row in rows]
 
 

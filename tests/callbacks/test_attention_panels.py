@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from callbacks.attention_panels import AttentionPanels
-from reports.run_page import write_run_page
+from reports.run.page import write_run_page
 from runs.training import train
 from tests.configs import small_run
 

@@ -78,7 +78,8 @@ class Module(pl.LightningModule):
     def __init__(self, classes, head):
         super().__init__()
         self.student = NearestGrey(head.channels(len(classes)))
-        self.head, self.classes, self.monitored = head, classes, self.student
+        self.head, self.classes = head, classes
+        self.monitored, self.monitored_name = self.student, "student"
 
     def validation_step(self, batch, batch_idx):
         self.log("score", -float(self.current_epoch))
@@ -178,7 +179,7 @@ def test_figures_and_pictures_of_a_round(small_store, tmp_path, caplog):
 
 def test_the_surest_and_the_least_sure_cases_are_drawn(small_store, tmp_path, monkeypatch):
     drawn = {}
-    monkeypatch.setattr("callbacks.pseudo_label_writer.draw_pseudo_panels", lambda groups, *_: drawn.update(groups))
+    monkeypatch.setattr("callbacks.pseudo_review.draw_pseudo_panels", lambda groups, *_: drawn.update(groups))
     fit(small_store, tmp_path, complete_labeled=True, panels=2)
     with (tmp_path / "pseudo" / "teacher" / "cases.csv").open() as file:
         scores = {row["name"]: float(row["foreground"]) for row in csv.DictReader(file)}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from metrics.paired import paired_difference
+from metrics.paired import Difference, paired_difference
 
 
 def test_the_difference_is_of_means_over_volumes_and_then_classes():
@@ -29,3 +29,17 @@ def test_the_interval_of_a_mean_is_that_of_theory():
 def test_other_volumes_are_refused():
     with pytest.raises(ValueError, match="not of the same volumes"):
         paired_difference(np.zeros((2, 3)), np.zeros((3, 3)))
+
+
+@pytest.mark.parametrize(
+    ("difference", "outcome"),
+    [
+        ((0.2, 0.1, 0.3), "better"),
+        ((-0.2, -0.3, -0.1), "worse"),
+        ((0.2, 0.0, 0.3), "may be noise"),
+        ((0.0, 0.0, 0.0), "no difference"),
+        ((float("nan"),) * 3, "nothing to compare"),
+    ],
+)
+def test_the_outcome_is_what_the_interval_allows(difference, outcome):
+    assert Difference(*difference).outcome == outcome

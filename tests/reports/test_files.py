@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from reports.files import replacing, write_text
+from reports.files import blank, replacing, write_rows, write_text
 
 
 def test_a_file_takes_the_place_of_the_old_one_and_leaves_nothing_beside_it(tmp_path):
@@ -21,3 +21,8 @@ def test_a_failure_keeps_the_old_file_and_leaves_nothing_half_written(tmp_path):
         raise RuntimeError("killed")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_a_table_has_its_head_and_an_empty_cell_where_nothing_was_counted(tmp_path):
+    path = write_rows(tmp_path / "t.csv", ("name", "dice"), [["a, b", blank(float("nan"))], ["c", blank(0.1)]])
+    assert path.read_bytes() == b'name,dice\n"a, b",\nc,0.1\n'

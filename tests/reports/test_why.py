@@ -9,8 +9,8 @@ from PIL import Image
 from partial_labels.case_store import CaseRow, CaseStore, CaseStoreWriter, StoreHeader
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
-from reports.canvas import Canvas
-from reports.known_slice import Slice, centre, choose_case, read_slice
+from reports.pictures.canvas import Canvas
+from reports.pictures.known_slice import Slice, centre, choose_case, read_slice
 from reports.why import _as_background, _masked, draw_why, main
 
 CLASSES = ClassTable.from_foreground(["liver", "kidney_left", "kidney_right"])

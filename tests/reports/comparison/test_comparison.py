@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from partial_labels.errors import InputError
-from reports.comparison.classes import class_tables
+from reports.comparison.classes import class_grids
 from reports.comparison.comparison import compare
 from reports.comparison.runs import read_runs
 from reports.comparison.tables import (
@@ -155,7 +155,7 @@ def test_images_are_counted_by_stage_and_stream(tmp_path):
 
 
 def test_silent_and_uncounted_classes_are_marked(sweep):
-    (table,) = class_tables(compare([sweep]).groups).values()
+    (table,) = class_grids(compare([sweep]).groups).values()
     assert table.classes == ["liver", "spleen", "brain"]
     assert table.marks[1] == ["silent"] * 3 and table.marks[2] == ["-"] * 3
     assert table.marks[0] == [f"{value:.2f}" for value in table.dice[0]]
@@ -165,7 +165,7 @@ def test_a_damaged_table_of_classes_is_named(sweep):
     path = sweep / "0_supervised_seed0" / "evaluation" / "last" / "classes.csv"
     path.write_text(path.read_text().replace("30,0,0,0", "30,0,0,x"))
     with pytest.raises(InputError, match=r"classes\.csv: no table of classes"):
-        class_tables(compare([sweep]).groups)
+        class_grids(compare([sweep]).groups)
     path.write_text("name,dice\nliver,0.5\n")
     with pytest.raises(InputError, match=r"classes\.csv: has no column present"):
         compare([sweep])

@@ -12,8 +12,8 @@ from reports.comparison.charts import wrapped
 from reports.comparison.comparison import compare
 from reports.comparison.output import write_page
 from reports.comparison.page import without_nan
-from reports.panels import CAPTION, CELL, GAP, HEADER, MARGIN
-from reports.style import DPI
+from reports.pictures.panels import CAPTION, CELL, GAP, HEADER, MARGIN
+from reports.pictures.style import DPI
 from tests.finished_runs import write_run
 
 DATA = re.compile(r'<script type="application/json" id="comparison">(.*?)</script>', re.DOTALL)

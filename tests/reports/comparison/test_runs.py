@@ -3,8 +3,8 @@ import json
 import pytest
 
 from partial_labels.errors import InputError
+from reports.comparison.run_directories import find_runs
 from reports.comparison.runs import read_run, read_runs
-from reports.run_directories import find_runs
 from tests.finished_runs import EPOCHS, at_work, write_run
 
 

@@ -12,13 +12,13 @@ from metrics.partial_dice import ClassRow
 from metrics.reliability import Bin
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
-from reports.case_gallery import write_gallery
 from reports.evaluation.evaluation import Evaluation
 from reports.evaluation.findings import findings
 from reports.evaluation.gain import class_gains
 from reports.evaluation.page import write_evaluation_page
 from reports.evaluation.tables import confusion_table, sides_table
-from reports.panels import Panel
+from reports.pictures.case_gallery import write_gallery
+from reports.pictures.panels import Panel
 from reports.tables import write_class_table
 from runs.evaluation import evaluate_command
 from runs.training import train

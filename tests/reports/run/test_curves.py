@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reports.curves import class_curves, dice_curves, draw_curves, loss_curves, read_curves
+from reports.run.curves import class_curves, dice_curves, loss_curves, read_curves
+from reports.run.curves_picture import draw_curves
 
 
 def write_metrics(path, rows: list[dict]) -> None:
@@ -64,7 +65,7 @@ def test_curves_go_to_their_charts_under_short_names():
     )
     curves = {key: one for key in (*keys, "val/dice/liver", "val_student/dice", "val_student/dice/liver", "lr-SGD")}
     assert list(loss_curves(curves)) == ["loss"]
-    assert list(dice_curves(curves)) == ["dice", "volume", "student"]
+    assert list(dice_curves(curves)) == ["Dice", "by volume", "student"]
     assert list(class_curves(curves)) == ["liver"]
 
 

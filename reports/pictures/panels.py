@@ -13,9 +13,9 @@ from matplotlib.patches import Patch
 
 from partial_labels.batch import IGNORE, UNKNOWN
 from partial_labels.classes import ClassTable
-from reports.canvas import Canvas, ids_in
-from reports.sheet import Sheet
-from reports.style import GRID, INK, MUTED, PAPER, SMALL, TEXT
+from reports.pictures.canvas import Canvas, ids_in
+from reports.pictures.sheet import Sheet
+from reports.pictures.style import GRID, INK, MUTED, PAPER, SMALL, TEXT
 from reports.wording import listed, plain
 
 CELL, GAP, MARGIN, HEADER, CAPTION, LINE = 2.5, 0.07, 0.2, 0.25, 0.56, 0.18
@@ -120,14 +120,25 @@ def hatch_unexamined(canvas: Canvas, truth: UInt8[np.ndarray, "H W"], status: UI
             canvas.outline(truth == i, (222, 222, 222))
 
 
-def unknown_names(status: UInt8[np.ndarray, " C"], classes: ClassTable, length: int = 100) -> str:
-    """Name the classes that nobody examined, as many as fit into ``length`` characters."""
+def unknown_names(
+    status: UInt8[np.ndarray, " C"],
+    classes: ClassTable,
+    length: int = 100,
+    words: tuple[str, str, str] = ("every class examined", "no class examined", "not examined: "),
+) -> str:
+    """Name the classes that are unknown, as many as fit into ``length`` characters.
+
+    Args:
+        status: What is known of each cell.
+        classes: The class table.
+        length: Characters.
+        words: What to say of none, and of all, and what comes before the names.
+    """
     names = [classes.names[i] for i in range(1, len(classes)) if status[i] == UNKNOWN]
+    of_none, of_all, of_some = words
     if not names:
-        return "every class examined"
-    if len(names) == len(classes) - 1:
-        return "no class examined"
-    return "not examined: " + listed(names, length - len("not examined: "))
+        return of_none
+    return of_all if len(names) == len(classes) - 1 else of_some + listed(names, length - len(of_some))
 
 
 def _draw_row(sheet: Sheet, y: float, panel: Panel, classes: ClassTable, titles: Sequence[str]) -> None:

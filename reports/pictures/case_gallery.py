@@ -14,9 +14,9 @@ from jaxtyping import Float
 from PIL import Image
 
 from partial_labels.classes import ClassTable
-from reports.canvas import Canvas, ids_in
 from reports.files import write_text
-from reports.panels import Panel, predicted_picture, shown_picture, truth_picture, unknown_names
+from reports.pictures.canvas import Canvas, ids_in
+from reports.pictures.panels import Panel, predicted_picture, shown_picture, truth_picture, unknown_names
 
 SIDE = 384
 """Pixels of a picture's longer side, as it is kept."""

@@ -8,7 +8,8 @@ import torch
 
 from partial_labels.batch import PartialLabelBatch
 from partial_labels.case_store import CaseStore
-from reports.data_page import class_pixels, part_sizes, write_data_page
+from reports.data.page import write_data_page
+from reports.data.sections import class_pixels, part_sizes
 
 NO_CASES = np.arange(0)
 

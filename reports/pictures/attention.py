@@ -13,10 +13,10 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from partial_labels.classes import ClassTable
-from reports.canvas import Canvas, ids_in
-from reports.panels import draw_legend
-from reports.sheet import Sheet
-from reports.style import MUTED, SMALL
+from reports.pictures.canvas import Canvas, ids_in
+from reports.pictures.panels import draw_legend
+from reports.pictures.sheet import Sheet
+from reports.pictures.style import MUTED, SMALL
 
 CELL, GAP, MARGIN, HEADER, CAPTION, LEGEND = 1.75, 0.07, 0.2, 0.3, 0.46, 0.5
 """Inches: width of a picture, between pictures, around the page, above the first row, a row's texts, the foot."""

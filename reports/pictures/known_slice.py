@@ -11,7 +11,7 @@ from partial_labels.batch import HUMAN
 from partial_labels.case_store import CaseStore
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
-from reports.canvas import ids_in
+from reports.pictures.canvas import ids_in
 
 VISIBLE = 0.003
 """Share of the slice from which on a structure is large enough to be named."""

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
-from reports.style import DPI, INK, TEXT, bare, new_figure, save
+from reports.pictures.style import DPI, INK, TEXT, bare, new_figure, save
 
 
 @final

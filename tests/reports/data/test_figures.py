@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from reports.data_figures import draw_cases, draw_sides, shortened
-from reports.data_page import class_pixels
+from reports.data.figures import draw_cases, draw_sides, shortened
+from reports.data.sections import class_pixels
 
 
 def test_sides_need_an_axis(small_store, tmp_path):

@@ -10,16 +10,17 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from matplotlib.patches import Patch
 
-from partial_labels.batch import IGNORE, TEACHER, UNKNOWN, UNSURE
+from partial_labels.batch import IGNORE, TEACHER, UNSURE
 from partial_labels.classes import ClassTable
-from reports.canvas import Canvas, ids_in
-from reports.panels import CAPTION, CELL, GAP, HEADER, LINE, MARGIN, draw_legend, paint
-from reports.sheet import Sheet
-from reports.style import GRID, MUTED, PAPER, SMALL, TEXT
-from reports.wording import listed
+from reports.pictures.canvas import Canvas, ids_in
+from reports.pictures.panels import CAPTION, CELL, GAP, HEADER, LINE, MARGIN, draw_legend, paint, unknown_names
+from reports.pictures.sheet import Sheet
+from reports.pictures.style import GRID, MUTED, PAPER, SMALL, TEXT
 
 GROUP = 0.32
 """Inches above the first row of a group."""
+REMAINING = ("every class known", "rejected: every class stays unknown", "still unknown: ")
+"""How :func:`reports.pictures.panels.unknown_names` says it of a round."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _draw_row(sheet: Sheet, y: float, panel: PseudoPanel, classes: ClassTable, c
     """Draw a case below ``y`` and return where it ends."""
     sheet.text(MARGIN, y + 0.13, panel.name, weight="bold")
     sheet.text(sheet.width - MARGIN, y + 0.13, f"confidence {panel.score:.3f}", ha="right")
-    said = unknown_classes(panel.status, classes, int((sheet.width - 2 * MARGIN) * 16))
+    said = unknown_names(panel.status, classes, int((sheet.width - 2 * MARGIN) * 16), REMAINING)
     sheet.text(MARGIN, y + 0.33, said, size=SMALL, color=MUTED)
     pictures = [Canvas(panel.image), painted(panel.image, panel.shown, classes), completed_picture(panel, classes)]
     if columns > len(pictures):
@@ -111,13 +112,3 @@ def completed_picture(panel: PseudoPanel, classes: ClassTable) -> Canvas:
     canvas.fill(panel.label == UNSURE, (0, 0, 0), opacity=0.55)  # or the lines vanish on a bright organ
     canvas.hatch(panel.label == UNSURE)
     return canvas
-
-
-def unknown_classes(status: UInt8[np.ndarray, " C"], classes: ClassTable, length: int = 100) -> str:
-    """Name the classes that remain unknown, as many as fit into ``length`` characters."""
-    names = [classes.names[i] for i in range(1, len(classes)) if status[i] == UNKNOWN]
-    if not names:
-        return "every class known"
-    if len(names) == len(classes) - 1:
-        return "rejected: every class stays unknown"
-    return "still unknown: " + listed(names, length - len("still unknown: "))

@@ -4,7 +4,8 @@ from PIL import Image
 
 from partial_labels.batch import HUMAN, TEACHER, UNKNOWN, UNSURE
 from partial_labels.classes import ClassTable
-from reports.pseudo_panels import PseudoPanel, completed_picture, draw_pseudo_panels, unknown_classes
+from reports.pictures.panels import unknown_names
+from reports.pictures.pseudo_panels import REMAINING, PseudoPanel, completed_picture, draw_pseudo_panels
 
 CLASSES = ClassTable.from_foreground(["liver", "kidney_left", "spleen"])
 
@@ -47,7 +48,7 @@ def test_unsure_pixels_look_like_no_class_and_not_like_background(image):
     ],
 )
 def test_what_stays_unknown_is_named(status, said):
-    assert unknown_classes(np.array(status, dtype=np.uint8), CLASSES) == said
+    assert unknown_names(np.array(status, dtype=np.uint8), CLASSES, words=REMAINING) == said
 
 
 def test_the_truth_has_a_column_only_where_it_is_known(tmp_path):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from reports.canvas import Canvas, eroded, ids_in
+from reports.pictures.canvas import Canvas, eroded, ids_in
 
 RED = (255, 0, 0)
 

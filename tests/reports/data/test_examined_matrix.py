@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reports.data_page import class_pixels
-from reports.examined_matrix import alike, draw_examined, labeled_parts, squeezed
+from reports.data.examined_matrix import alike, draw_examined, labeled_parts, squeezed
+from reports.data.sections import class_pixels
 
 
 def test_squeezing_averages_every_case():

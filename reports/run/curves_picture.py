@@ -1,35 +1,28 @@
-"""How a run went: losses, validation Dice, every class, learning rate."""
+"""How a run went, as one picture: losses, validation Dice, every class, learning rate."""
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
-from reports.style import GRID, INK, MUTED, SERIES, SMALL, new_figure, quiet, save
+from reports.pictures.style import GRID, INK, MUTED, SERIES, SMALL, new_figure, quiet, save
+from reports.run.curves import Curve, Floats, class_curves, dice_curves, loss_curves, read_curves
 from reports.wording import plain
 
-Floats: TypeAlias = NDArray[np.float64]
-Curve: TypeAlias = tuple[Floats, Floats]
-"""Epochs that were over, and the values logged there; both (n,), and n differs from key to key."""
-
-MAIN_LOSSES = ("loss", "supervised", "unsupervised")
-MAIN = ("val/dice", "val/dice_volume", "val/dice_truth", "val/dice_pessimistic")
 COLUMNS = 5
 """Entries in a line of a legend."""
 LEFT, RIGHT, FLAT, ROW = 6.0, 4.2, 6.8, 0.17
 """Inches: width of the charts and of the class picture, their least height, least height of a class."""
 
 
-def draw_curves(metrics_csv: Path, output: Path, stage_boundaries: Sequence[tuple[float, str]] = ()) -> Path:
+def draw_curves(metrics_csv: Path, output: Path, starts: Sequence[tuple[float, str]] = ()) -> Path:
     """Draw the curves of a run from what Lightning's ``CSVLogger`` wrote.
 
     Columns that were not logged leave an empty chart, so that a run stopped after its first epoch has a picture too.
@@ -37,7 +30,7 @@ def draw_curves(metrics_csv: Path, output: Path, stage_boundaries: Sequence[tupl
     Args:
         metrics_csv: The logger's ``metrics.csv``.
         output: The PNG to write.
-        stage_boundaries: How many epochs were over when each stage began, and its name.
+        starts: How many epochs were over when each stage began, and its name.
     """
     curves = read_curves(metrics_csv)
     per_class = class_curves(curves)
@@ -55,86 +48,8 @@ def draw_curves(metrics_csv: Path, output: Path, stage_boundaries: Sequence[tupl
     for axes in (losses, dice, rate):
         axes.set_xlim(-0.01 * last, 1.01 * last)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-        _mark_stages(axes, stage_boundaries, named=axes is not rate)
+        _mark_stages(axes, starts, named=axes is not rate)
     return save(figure, output)
-
-
-def read_curves(metrics_csv: Path) -> dict[str, Curve]:
-    """Read every column that has values; the rows are sparse, each holds what was logged at its step.
-
-    A value stands where its step lies among the ends of the epochs, and the stages follow one another, whether their
-    epochs and steps are counted on or anew.
-    """
-    points: dict[str, list[tuple[float, float]]] = {}
-    over = 0.0
-    for stage in _stages(metrics_csv):
-        ends = {row["epoch"]: row["step"] for row in sorted(stage, key=lambda row: row["step"]) if "epoch" in row}
-        first = min(ends, default=0.0)
-        offset = max(0.0, over - first)
-        for row in stage:
-            epoch = offset + np.interp(row["step"], [-1.0, *ends.values()], [first, *(end + 1 for end in ends)])
-            for key, value in row.items():
-                if key not in ("step", "epoch"):
-                    points.setdefault(key, []).append((float(epoch), value))
-        over = offset + max(ends, default=-1.0) + 1
-    return {key: (np.array([x for x, _ in found]), np.array([y for _, y in found])) for key, found in points.items()}
-
-
-def _stages(metrics_csv: Path) -> list[list[dict[str, float]]]:
-    """Return the rows of each stage; a new one begins where a column's steps no longer rise."""
-    stages: list[list[dict[str, float]]] = [[]]
-    reached: dict[str, float] = {}
-    with metrics_csv.open(newline="", encoding="utf-8") as file:
-        for cells in csv.DictReader(file):
-            row = {key: value for key, cell in cells.items() if (value := _number(cell)) is not None}
-            if "step" not in row:
-                continue
-            keys = row.keys() - {"step", "epoch"}
-            if any(reached.get(key, -1.0) >= row["step"] for key in keys):
-                stages.append([])
-                reached = {}
-            reached |= dict.fromkeys(keys, row["step"])
-            stages[-1].append(row)
-    return stages
-
-
-def loss_curves(curves: Mapping[str, Curve]) -> dict[str, Curve]:
-    """Return the training losses by their short names, the sum first; weights of losses are none.
-
-    Of a loss logged both per step and per epoch the latter is taken; one that is zero throughout, or the same as one
-    before it (the supervised part where there is no other), is left out.
-    """
-    logged = {key.removeprefix("train/"): curve for key, curve in curves.items() if key.startswith("train/")}
-    found = {name: curve for name, curve in logged.items() if not name.endswith("_weight")}
-    doubled = {name for name in found if name.endswith("_step") and name.removesuffix("_step") + "_epoch" in found}
-    named = {name.removesuffix("_epoch"): curve for name, curve in found.items() if name not in doubled}
-    kept: dict[str, Curve] = {}
-    for name in sorted(named, key=lambda name: MAIN_LOSSES.index(name) if name in MAIN_LOSSES else len(MAIN_LOSSES)):
-        values = named[name][1]
-        if values.any() and not any(np.array_equal(values, other) for _, other in kept.values()):
-            kept[name] = named[name]
-    return kept
-
-
-def dice_curves(curves: Mapping[str, Curve]) -> dict[str, Curve]:
-    """Return the averaged Dice curves, of the monitored network first, then of the other one."""
-    others = [key for key in curves if key in ("val_student/dice", "val_teacher/dice")]
-    names = {key: key.removeprefix("val/dice_").removeprefix("val/") for key in MAIN}
-    names |= {key: key.removeprefix("val_").removesuffix("/dice") for key in others}
-    return {name: curves[key] for key, name in names.items() if key in curves}
-
-
-def class_curves(curves: Mapping[str, Curve]) -> dict[str, Curve]:
-    """Return the Dice of each class, best last value first, never counted last."""
-    found = {key.removeprefix("val/dice/"): c for key, c in curves.items() if key.startswith("val/dice/")}
-    return dict(sorted(found.items(), key=lambda item: -np.nan_to_num(item[1][1][-1], nan=-1.0)))
-
-
-def _number(cell: str | None) -> float | None:
-    try:
-        return float(cell) if cell else None
-    except (TypeError, ValueError):
-        return None
 
 
 def _draw_lines(axes: Axes, title: str, curves: Mapping[str, Curve]) -> None:
@@ -175,8 +90,8 @@ def _last(values: Floats) -> float:
     return float(finite[-1]) if len(finite) else math.nan
 
 
-def _mark_stages(axes: Axes, boundaries: Iterable[tuple[float, str]], named: bool) -> None:
-    for epoch, name in boundaries:
+def _mark_stages(axes: Axes, starts: Iterable[tuple[float, str]], named: bool) -> None:
+    for epoch, name in starts:
         axes.axvline(epoch, color=MUTED, linewidth=0.9, linestyle=":")
         if named:
             axes.annotate(name, (epoch, 1), xycoords=("data", "axes fraction"), xytext=(4, -2), va="top",

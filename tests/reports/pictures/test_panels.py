@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from partial_labels.classes import ClassTable
-from reports.panels import Panel, draw_panels, predicted_picture, shown_picture, unknown_names
+from reports.pictures.panels import Panel, draw_panels, predicted_picture, shown_picture, unknown_names
 
 
 def make_panel(num_classes: int = 4, truth: bool = True, size: tuple[int, int] = (24, 20), **changes) -> Panel:

@@ -1,8 +1,7 @@
-"""The page of a data set: everything that one should look at before training on it."""
+"""What the page of a data set consists of, as HTML."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,55 +10,12 @@ from jaxtyping import Bool, Int64, UInt8
 
 from partial_labels.batch import UNKNOWN, PartialLabelBatch
 from partial_labels.case_store import CaseStore
-from reports import data_figures as figures
 from reports import document
-from reports.document import Section
-from reports.examined_matrix import draw_examined
-from reports.page import part_table
+from reports.data import figures
+from reports.data.examined_matrix import draw_examined
 
 MOST = 4
 """Clusters, and pairs that cross the split, that are shown as pictures."""
-
-
-def write_data_page(
-    store: CaseStore,
-    parts: Mapping[str, Int64[np.ndarray, " _"]],
-    status: UInt8[np.ndarray, "N C"],
-    cluster: Int64[np.ndarray, " N"],
-    crossing: Sequence[tuple[int, int]],
-    samples: Sequence[PartialLabelBatch],
-    output: Path,
-) -> Path:
-    """Write ``data.html``, complete in itself.
-
-    Args:
-        store: The cases.
-        parts: Case ids of each part of the split; empty parts are left out.
-        status: What training is shown of each cell. Of held-out cases the store's own is shown instead, for they are
-            measured with all that is known of them.
-        cluster: Near-duplicate cluster of each case.
-        crossing: Near-duplicate pairs that a split given by the source cuts, (train case, held-out case).
-        samples: Batches after augmentation.
-        output: The page to write.
-    """
-    parts = {name: ids for name, ids in parts.items() if len(ids)}
-    held_out = np.setdiff1d(np.arange(len(store)), parts.get("train", np.arange(0)))
-    status = status.copy()
-    status[held_out] = store.status[held_out]
-    pixels = class_pixels(store) * (status > UNKNOWN)
-    present = pixels > 0
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        sections = [
-            Section("What was examined", _examined(store, parts, status, present, scratch)),
-            Section("Classes", class_table(store, parts, status, pixels)),
-            Section("Split", part_table(part_sizes(store, parts, status))),
-            Section("Near-duplicates", _duplicates(store, cluster, crossing, scratch)),
-            Section("Grid and grey values", _grid(store, present, scratch)),
-            Section("What training sees", _samples(samples, store, scratch)),
-        ]
-    subtitle = f"{len(store)} cases, {len(store.classes) - 1} classes"
-    return document.write_document(output, f"Data: {store.header.name}", subtitle, sections)
 
 
 def class_pixels(store: CaseStore) -> Int64[np.ndarray, "N C"]:
@@ -107,13 +63,14 @@ def part_sizes(
     return sizes
 
 
-def _examined(
+def examined(
     store: CaseStore,
     parts: Mapping[str, Int64[np.ndarray, " _"]],
     status: UInt8[np.ndarray, "N C"],
     present: Bool[np.ndarray, "N C"],
     scratch: Path,
 ) -> str:
+    """Count the cells that were examined, and draw them."""
     known = status[:, 1:] > UNKNOWN
     text = (
         f"A cell is one class in one case. Of {known.size} cells {int(known.sum())} were examined: "
@@ -124,9 +81,10 @@ def _examined(
     return document.paragraph(text) + document.picture(png, "Examined matrix: classes by cases")
 
 
-def _duplicates(
+def duplicates(
     store: CaseStore, cluster: Int64[np.ndarray, " N"], crossing: Sequence[tuple[int, int]], scratch: Path
 ) -> str:
+    """Show the largest clusters of near-duplicates, and the pairs that the split cuts."""
     sizes = np.bincount(cluster)
     largest = [int(number) for number in np.argsort(-sizes, kind="stable")[:MOST] if sizes[number] > 1]
     lines = {
@@ -150,7 +108,8 @@ def _duplicates(
     return body + document.picture(figures.draw_cases(store, lines, scratch / "clusters.png"), "Near-duplicates")
 
 
-def _grid(store: CaseStore, present: Bool[np.ndarray, "N C"], scratch: Path) -> str:
+def grid(store: CaseStore, present: Bool[np.ndarray, "N C"], scratch: Path) -> str:
+    """Show size, spacing and grey values, and where left and right lie."""
     header = store.header
     spacing = f"{header.spacing_mm[0]:.3g} x {header.spacing_mm[1]:.3g} mm" if header.spacing_mm else "not known"
     axis, names = header.left_right_axis, store.classes.names
@@ -171,7 +130,8 @@ def _grid(store: CaseStore, present: Bool[np.ndarray, "N C"], scratch: Path) -> 
     return body + document.picture(figures.draw_intensities(store, scratch / "grey.png"), "Grey values")
 
 
-def _samples(samples: Sequence[PartialLabelBatch], store: CaseStore, scratch: Path) -> str:
+def samples(samples: Sequence[PartialLabelBatch], store: CaseStore, scratch: Path) -> str:
+    """Show what the network is trained on."""
     if not samples:
         return document.paragraph("No sample was drawn.")
     text = (

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from partial_labels.batch import IGNORE, PartialLabelBatch
 from partial_labels.case_store import CaseStore
-from reports.canvas import Canvas
-from reports.panels import paint
-from reports.sheet import Sheet
-from reports.style import INK, MUTED, PAGE_WIDTH, SERIES, SMALL, TEXT, new_figure, quiet, rgb255, save
+from reports.pictures.canvas import Canvas
+from reports.pictures.panels import paint
+from reports.pictures.sheet import Sheet
+from reports.pictures.style import INK, MUTED, PAGE_WIDTH, SERIES, SMALL, TEXT, new_figure, quiet, rgb255, save
 
 SAMPLED = 200
 """Images of which the grey values are counted."""

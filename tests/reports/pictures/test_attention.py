@@ -11,8 +11,8 @@ from models.network import Attentive
 from models.normalised import NormalisedNetwork
 from models.unet import UNet
 from partial_labels.classes import ClassTable
-from reports.attention import Attention, draw_attention, overlay
 from reports.attunet_figure import SIDES, WIDTHS, draw_attunet
+from reports.pictures.attention import Attention, draw_attention, overlay
 
 
 def test_the_maps_of_a_network_with_gates_are_those_that_its_skips_pass():

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64, UInt8
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 
 from partial_labels.batch import UNKNOWN
 from partial_labels.classes import ClassTable
-from reports.style import ABSENT, INK, PAGE_WIDTH, PRESENT, SMALL, UNKNOWN_CELL, new_figure, quiet, save
+from reports.pictures.style import ABSENT, INK, PAGE_WIDTH, PRESENT, SMALL, UNKNOWN_CELL, new_figure, quiet, save
 from reports.wording import plain
 
 COLUMNS = 1200
@@ -45,19 +46,30 @@ def draw_examined(
     axes.imshow(
         squeezed(picture, COLUMNS), aspect="auto", interpolation="nearest", extent=(0, picture.shape[1], len(often), 0)
     )
-    names = [plain(classes.foreground[i]) for i in often]
-    axes.set_yticks(np.arange(len(often)) + 0.5, names, fontsize=SMALL if len(often) < 30 else 6.5)
-    edges = np.cumsum([0, *map(len, blocks)])
+    _name_classes(axes, [plain(classes.foreground[i]) for i in often])
+    _name_groups(axes, {name: len(ids) for name, ids in groups.items()}, np.cumsum([0, *map(len, blocks)]))
+    _explain_colours(axes)
+    return save(figure, output)
+
+
+def _name_classes(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=SMALL if len(names) < 30 else 6.5)
+
+
+def _name_groups(axes: Axes, sizes: Mapping[str, int], edges: Int64[np.ndarray, " _"]) -> None:
+    """Write under every group how many cases it has, and draw a line between neighbours."""
     for edge in edges[1:-1]:
         axes.axvline(edge, color=INK, linewidth=1)
-    labels = [f"{name}\n{len(ids)}" for name, ids in groups.items()]
+    labels = [f"{name}\n{size}" for name, size in sizes.items()]
     axes.set_xticks((edges[1:] + edges[:-1]) / 2, labels, fontsize=SMALL)
+
+
+def _explain_colours(axes: Axes) -> None:
     keys = zip((PRESENT, ABSENT, UNKNOWN_CELL), ("examined, present", "examined, absent", "not examined"), strict=True)
     handles = [Patch(color=color, label=label) for color, label in keys]
     axes.legend(
         handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=SMALL, labelcolor=INK
     )
-    return save(figure, output)
 
 
 def labeled_parts(
