@@ -9,11 +9,23 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
+from partial_labels.errors import InputError
 from runs.configuration.instantiate import build
 from runs.wandb_identity import identity
 
 WANDB = "pytorch_lightning.loggers.WandbLogger"
 TENSORBOARD = "pytorch_lightning.loggers.TensorBoardLogger"
+SETTINGS = (
+    *(
+        "x_disable_meta",
+        "x_disable_machine_info",
+        "x_disable_stats",
+        "x_save_requirements",
+        "x_stats_sampling_interval",
+    ),
+    *("save_code", "disable_code", "disable_git", "console", "quiet", "silent", "init_timeout"),
+)
+"""Settings of W&B that a configuration may hold."""
 
 
 def name_runs(cfg: DictConfig) -> None:
@@ -39,10 +51,27 @@ def build_loggers(cfg: DictConfig, steps: int | None = None) -> list[Logger]:
         if steps is not None and node["_target_"] == TENSORBOARD:
             further = {"purge_step": steps}
         if node["_target_"] == WANDB:
+            check_settings(node)
             resume = "allow" if steps is not None and node.get("mode") == "online" else None
             further = {"resume": resume, "config": OmegaConf.to_container(cfg, resolve=True)}
         loggers.append(build(node, **further))
     return loggers
+
+
+def check_settings(node: DictConfig) -> None:
+    """Refuse W&B settings that decide where data and keys go.
+
+    A configuration is handed on, and comes from others: it may neither hold a key nor name the server that gets it.
+
+    Raises:
+        InputError: Naming the setting and the environment variable that W&B reads instead.
+    """
+    for key in node.get("settings") or {}:
+        if key not in SETTINGS:
+            raise InputError(
+                f"logger.wandb.settings.{key}: a configuration may set {', '.join(SETTINGS)}; "
+                f"for others set an environment variable, WANDB_{str(key).upper()}"
+            )
 
 
 def nodes(cfg: DictConfig) -> list[DictConfig]:

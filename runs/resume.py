@@ -19,6 +19,7 @@ from conf.schema import TrainConfig
 from partial_labels.errors import InputError, one_line
 from partial_labels.pseudo_store import FOLDER
 from runs.checkpoints.ledger import Entry, forget_after, newest_first, take_up
+from runs.configuration.instantiate import check_saved
 from runs.found import run_to_resume
 from runs.metrics_csv import cut
 from runs.origin import Origin, typed
@@ -99,7 +100,11 @@ def saved_config(run: Path) -> DictConfig:
         InputError: If it cannot be read.
     """
     try:
-        saved = OmegaConf.merge(OmegaConf.structured(TrainConfig), OmegaConf.load(run / "config.yaml"))
+        written = OmegaConf.load(run / "config.yaml")
+        check_saved(written, str(run / "config.yaml"))
+        saved = OmegaConf.merge(OmegaConf.structured(TrainConfig), written)
+    except InputError:
+        raise
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         raise InputError(f"{run / 'config.yaml'}: damaged: {one_line(error)}") from error
     assert isinstance(saved, DictConfig)

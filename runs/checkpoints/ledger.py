@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +19,8 @@ from partial_labels.array_file import sha256
 from partial_labels.errors import InputError
 
 LEDGER = "checkpoints.json"
+STAGE_NAME = re.compile(r"\w[\w.-]*")
+"""A stage is called as a folder can be, and that folder lies where it is looked for."""
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 NEXT = "next.ckpt"
 """The name of a checkpoint until it is listed."""
@@ -42,6 +45,14 @@ class Entry:
     step: int
     size: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        """Refuse names that lead out of the folder: files of those names are deleted."""
+        texts, numbers = (self.name, self.stage, self.sha256), (self.epoch, self.step, self.size)
+        if not all(isinstance(one, str) for one in texts) or not all(type(one) is int for one in numbers):
+            raise TypeError("a value of another kind")
+        if self.name not in (LAST, PREVIOUS, BEST) or not STAGE_NAME.fullmatch(self.stage):
+            raise ValueError(f"no checkpoint is called {self.stage}/{self.name}")
 
     def find(self, root: Path) -> Path | None:
         """Return the file of a ``checkpoints`` folder that has this content; None if it is damaged or gone."""

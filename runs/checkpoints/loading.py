@@ -18,7 +18,7 @@ from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 from partial_labels.head import Head
 from runs.checkpoints.ledger import refuse_damaged
-from runs.configuration.instantiate import build
+from runs.configuration.instantiate import build, check_saved
 from runs.found import find_checkpoint
 
 NORMALISED = "models.normalised.NormalisedNetwork"
@@ -94,6 +94,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises pickle.UnpicklingError with pages of advice
         raise InputError(f"{path}: no checkpoint of this project; give RUN/checkpoints/STAGE/last.ckpt") from error
     parts = content if isinstance(content, dict) else {}
+    check_saved(parts.get("config"), str(path))
     missing = [name for name in ("classes", "config", "state_dict") if not isinstance(parts.get(name), dict)]
     if missing:
         raise InputError(

@@ -62,6 +62,29 @@ def build(cfg: Node, where: str = "", **kwargs: Any) -> Any:
     return _build(node, where, kwargs)
 
 
+def check_saved(cfg: Any, where: str) -> None:
+    """Refuse a saved configuration that still reads something: it was saved resolved.
+
+    One that a stranger has made could read an environment variable, such as a key, into files that are handed on.
+
+    Args:
+        cfg: As it was read, nothing resolved.
+        where: The file.
+
+    Raises:
+        InputError: Naming the key.
+    """
+    for path, inner in _items(OmegaConf.to_container(cfg) if OmegaConf.is_config(cfg) else cfg, ""):
+        _check_saved(inner, where, path)
+
+
+def _check_saved(value: Any, where: str, path: str) -> None:
+    if isinstance(value, str) and "${" in value:
+        raise InputError(f"{where}: {path} reads something from elsewhere, which no saved configuration does")
+    for inner_path, inner in _items(value, path):
+        _check_saved(inner, where, inner_path)
+
+
 def check_extra_keys(cfg: Node, schema: Any, where: str = "") -> None:
     """Refuse keys that a dataclass does not have; Hydra lets ``+key=1`` through even where a schema is given.
 

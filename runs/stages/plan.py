@@ -7,6 +7,7 @@ import itertools
 from omegaconf import DictConfig, OmegaConf
 
 from partial_labels.errors import InputError
+from runs.checkpoints.ledger import STAGE_NAME
 
 
 def check_stages(cfg: DictConfig) -> None:
@@ -24,6 +25,8 @@ def check_stages(cfg: DictConfig) -> None:
     earlier: list[str] = []
     for stage in cfg.ssl.stages:
         where = f"ssl stage {stage.name}"
+        if not STAGE_NAME.fullmatch(stage.name):
+            raise InputError(f"{where}: a stage gives a folder its name; use letters, digits, _, - and .")
         if stage.name in earlier:
             raise InputError(f"{where}: two stages have this name")
         for key in ("init", "teacher"):
