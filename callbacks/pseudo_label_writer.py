@@ -99,7 +99,7 @@ class PseudoLabelWriter(Callback):
             accepted = accepted_cells(table, self.filters)
             quality = self._review(loader, writer, table, accepted, store)
             write_quality(quality, writer.folder / "quality.csv")
-            names = [store.cases.rows[case].name for case in np.concatenate(writer.case_ids).tolist()]
+            names = [store.cases[case].name for case in np.concatenate(writer.case_ids).tolist()]
             header = self._header(trainer, pl_module, checkpoint, store)
             writer.finish(header, names, accepted, self.weight)
         self._report(trainer, quality.compute(), len(names))
@@ -140,7 +140,7 @@ class PseudoLabelWriter(Callback):
             quality.update(done, known, batch.seen.status, batch.truth)
             for row in wanted.intersection(range(rows.start, rows.stop)):
                 score = float(table.score("foreground")[row])
-                name = store.cases.rows[int(batch.seen.case_id[row - rows.start])].name
+                name = store.cases[int(batch.seen.case_id[row - rows.start])].name
                 panels[row] = panel_of(batch, row - rows.start, name, score, done, known)
         if panels:
             drawn = {title: [panels[row] for row in rows] for title, rows in groups.items()}

@@ -16,8 +16,10 @@ from datamodules.case_writing import add_case, check_name, header_of, stored_spa
 from datamodules.fit import Fit, Pair, Size, StoredGrid
 from datamodules.sources.base import Source, VolumeSource
 from datamodules.volume_build import build_volumes, with_progress
-from partial_labels.case_store import FORMAT, CaseStore, CaseStoreWriter
+from partial_labels.case_store import CaseStore
+from partial_labels.case_writer import CaseStoreWriter
 from partial_labels.errors import InputError
+from partial_labels.store_header import FORMAT
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,10 @@ import numpy as np
 from datamodules.fit import Pair, Placement, StoredGrid, fit_image, fit_label
 from datamodules.sources.base import Source, SourceCase, is_constant
 from partial_labels.batch import IGNORE
-from partial_labels.case_store import CaseRow, CaseStoreWriter, StoreHeader
+from partial_labels.case_table import CaseRow
+from partial_labels.case_writer import CaseStoreWriter
 from partial_labels.errors import InputError
+from partial_labels.store_header import StoreHeader
 
 SAME = 1e-3
 """Share by which two spacings may differ and still count as one: files round them."""

@@ -16,9 +16,10 @@ from torch.utils.data import Dataset
 from datamodules.labeled_subset import ShownLabels
 from datamodules.sampler import Draw
 from partial_labels.batch import HUMAN, UNSURE, PartialLabelBatch, ValidationBatch
-from partial_labels.case_store import CaseStore, StoreHeader
+from partial_labels.case_store import CaseStore
 from partial_labels.errors import InputError
 from partial_labels.pseudo_store import PseudoRound
+from partial_labels.store_header import StoreHeader
 
 
 def intensities(stored: Shaped[Tensor, "B I H W"], header: StoreHeader) -> Float[Tensor, "B I H W"]:
@@ -37,7 +38,7 @@ def labels_of(store: CaseStore, case_ids: NDArray[np.int64]) -> UInt8[NDArray, "
     outside = labels - np.uint8(classes) < UNSURE - classes  # in eight bits what is below wraps around to above
     if outside.any():
         row = int(outside.any(axis=(1, 2)).argmax())
-        name, label = store.cases.rows[int(case_ids[row])].name, labels[row][outside[row]].max()
+        name, label = store.cases[int(case_ids[row])].name, labels[row][outside[row]].max()
         raise InputError(
             f"{store.path}: case {name} holds label id {label}, "
             f"the class table ends at {classes - 1}; delete the folder, it is built anew from its source"

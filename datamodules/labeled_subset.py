@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partial_labels.batch import HUMAN, IGNORE, UNKNOWN, UNSURE
-from partial_labels.case_store import CaseTable
+from partial_labels.case_table import CaseTable
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 

@@ -350,12 +350,12 @@ class PartialLabelDataModule(pl.LightningDataModule):
         store = self.opened
         if not native and store.header.spacing_mm is not None:
             return store.header.spacing_mm
-        sides = [row.spacing_mm or self.source.spacing_mm for row in store.cases.rows]
+        sides = [row.spacing_mm or self.source.spacing_mm for row in store.cases]
         if any(side is None for side in sides):
             return None
         spacing = np.array(sides, dtype=np.float64)
         if not native:
-            shapes = [(row.height, row.width) for row in store.cases.rows]
+            shapes = [(row.height, row.width) for row in store.cases]
             spacing *= np.array(shapes) / [Placement.of(one, self.grid.size, self.grid.fit).scaled for one in shapes]
         return common_spacing([(row, column) for row, column in spacing.tolist()]) or spacing
 
@@ -365,7 +365,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
         The label is the source's own, never resized; where the source's truth holds more, it is not known there.
         """
         store, number = self.opened, int(case.seen.case_id)
-        row = store.cases.rows[number]
+        row = store.cases[number]
         label = torch.from_numpy(np.array(store.native_label(number)))[None].to(probs.device)
         seen = case.seen._replace(label=label)
         zoom = self.grid.zoom(row.spacing_mm or self.source.spacing_mm, row.name)

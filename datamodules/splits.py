@@ -16,7 +16,8 @@ from datamodules.near_duplicates import cluster_vectors, similar_pairs, thumbnai
 from datamodules.presence import present_cells
 from datamodules.stratify import split_units, stratify
 from partial_labels.batch import HUMAN
-from partial_labels.case_store import CaseStore, CaseTable
+from partial_labels.case_store import CaseStore
+from partial_labels.case_table import CaseTable
 from partial_labels.errors import InputError
 
 logger = logging.getLogger(__name__)

@@ -176,16 +176,16 @@ class CaseInput(Input):
     ending = ".png"
 
     def __init__(self, store: CaseStore, number: int) -> None:
-        name = store.cases.rows[number].name
+        name = store.cases[number].name
         super().__init__(store.path, str(Path(name).with_suffix("")) if Path(name).suffix in IMAGES else name)
         self.store, self.number, self.channels = store, number, store.header.channels
 
     def __str__(self) -> str:
-        return f"{self.path}: case {self.store.cases.rows[self.number].name}"
+        return f"{self.path}: case {self.store.cases[self.number].name}"
 
     def read(self) -> Scan:
         """Read it from the memory map."""
-        header, row = self.store.header, self.store.cases.rows[self.number]
+        header, row = self.store.header, self.store.cases[self.number]
         image = np.array(self.store.image(self.number))[None]
         origin = None
         if row.native_offset >= 0:

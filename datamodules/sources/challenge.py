@@ -27,7 +27,7 @@ from datamodules.sources.base import Source, SourceCase
 from datamodules.sources.image_file import read_image
 from datamodules.sources.label_csv import read_label_csv
 from datamodules.sources.slices import read_classes
-from partial_labels.case_store import CaseRow
+from partial_labels.case_table import CaseRow
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 

@@ -17,7 +17,7 @@ from datamodules.sources.dicom_series import dicom_files
 from datamodules.sources.volume import VolumeReader
 from datamodules.sources.volume_labels import VolumeLabel
 from partial_labels.batch import IGNORE
-from partial_labels.case_store import CaseRow
+from partial_labels.case_table import CaseRow
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 

@@ -13,7 +13,7 @@ from datamodules.sources.base import Source, SourceCase
 from datamodules.sources.phantom_anatomy import NAMES, STRUCTURE_ID, select_structures
 from datamodules.sources.phantom_body import Body
 from datamodules.sources.phantom_render import make_textures, render
-from partial_labels.case_store import CaseRow
+from partial_labels.case_table import CaseRow
 from partial_labels.classes import ClassTable
 
 VERSION = 3

@@ -18,7 +18,8 @@ import datamodules.build
 from datamodules.build import open_or_build
 from datamodules.sources.base import Source, SourceCase
 from partial_labels.batch import HUMAN, IGNORE, UNKNOWN
-from partial_labels.case_store import CaseRow, CaseStore
+from partial_labels.case_store import CaseStore
+from partial_labels.case_table import CaseRow
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 

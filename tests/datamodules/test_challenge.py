@@ -16,9 +16,11 @@ from datamodules.sources.challenge import ChallengeSource
 from datamodules.sources.challenge_format import export_store, write_challenge
 from datamodules.sources.phantom import PhantomSource
 from partial_labels.batch import HUMAN, IGNORE
-from partial_labels.case_store import CaseRow, CaseStoreWriter, StoreHeader
+from partial_labels.case_table import CaseRow
+from partial_labels.case_writer import CaseStoreWriter
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
+from partial_labels.store_header import StoreHeader
 
 SIZE = (6, 9)
 N = 12

@@ -13,7 +13,7 @@ from datamodules.sources.joined import JoinedSource
 from datamodules.sources.nifti import NiftiSource
 from datamodules.sources.volume import VolumeReader
 from partial_labels.batch import IGNORE
-from partial_labels.case_store import CaseRow
+from partial_labels.case_table import CaseRow
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 from runs.configuration import instantiate

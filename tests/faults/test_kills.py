@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from datamodules.build import open_or_build
-from partial_labels.case_store import CaseStoreWriter
+from partial_labels.case_writer import CaseStoreWriter
 from partial_labels.errors import InputError
 from partial_labels.pseudo_store import PseudoRound
 from partial_labels.pseudo_writer import PseudoRoundWriter
