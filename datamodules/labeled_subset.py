@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from partial_labels.batch import HUMAN, IGNORE, UNKNOWN, UNSURE
+from partial_labels.batch import HUMAN, IGNORE, UNKNOWN, UNSURE, derive_background_array
 from partial_labels.case_table import CaseTable
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
@@ -154,7 +154,7 @@ def hide_classes(cases: CaseTable, status: Status, ids: Ids, fraction: float, se
         rng = np.random.default_rng([seed, zlib.crc32(str(name).encode())])
         count = min(int(fraction * len(examined) + rng.random()), max(len(examined) - 1, 0))
         shown[np.ix_(members, rng.permutation(examined)[:count])] = UNKNOWN
-    shown[ids, 0] = np.where((shown[ids, 1:] == HUMAN).all(axis=1), HUMAN, UNKNOWN)
+    shown[ids] = derive_background_array(shown[ids])
     return shown
 
 
@@ -192,7 +192,7 @@ def show_as_sets(
         members = ids[np.isin(group, order[number :: len(sets)])]
         hidden = sorted({*range(1, len(classes))} - {numbers[name.casefold()] for name in names})
         shown[np.ix_(members, hidden)] = UNKNOWN
-    shown[ids, 0] = np.where((shown[ids, 1:] == HUMAN).all(axis=1), HUMAN, UNKNOWN)
+    shown[ids] = derive_background_array(shown[ids])
     return shown
 
 

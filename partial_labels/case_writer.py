@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partial_labels.array_file import ArrayFile
-from partial_labels.batch import HUMAN, UNKNOWN
+from partial_labels.batch import HUMAN, UNKNOWN, derive_background_array
 from partial_labels.case_store import CaseStore
 from partial_labels.case_table import CaseRow, CaseTable
 from partial_labels.checksums import write_checksums
@@ -85,9 +85,7 @@ class CaseStoreWriter:
         self.labels.append(label[None])
         if self.truth is not None and truth is not None:
             self.truth.append(truth[None])
-        status = np.where(examined, HUMAN, UNKNOWN).astype(np.uint8)
-        status[0] = HUMAN if examined[1:].all() else UNKNOWN
-        self.status.append(status)
+        self.status.append(np.where(examined, HUMAN, UNKNOWN).astype(np.uint8))
         offset = -1
         height, width = label.shape
         if native_label is not None:
@@ -130,7 +128,8 @@ class CaseStoreWriter:
             raise ValueError(f"{self.path}: {len(self.rows)} cases added, {self.num_cases} announced")
         if not self.native.length:
             (self.folder / "native.npy").unlink()
-        np.save(self.folder / "status.npy", np.array(self.status, np.uint8).reshape(-1, len(self.header.classes)))
+        status = np.array(self.status, np.uint8).reshape(-1, len(self.header.classes))
+        np.save(self.folder / "status.npy", derive_background_array(status))
         CaseTable(self.rows).write(self.folder / "cases.csv")
         (self.folder / "header.json").write_text(json.dumps(self.header.to_json(), indent=1), encoding="utf-8")
         write_checksums(self.folder.iterdir())
