@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, Shaped, UInt8
+from jaxtyping import Int64, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -19,12 +19,6 @@ from partial_labels.batch import HUMAN, UNSURE, PartialLabelBatch, ValidationBat
 from partial_labels.case_store import CaseStore
 from partial_labels.errors import InputError
 from partial_labels.pseudo_store import PseudoRound
-from partial_labels.store_header import StoreHeader
-
-
-def intensities(stored: Shaped[Tensor, "B I H W"], header: StoreHeader) -> Float[Tensor, "B I H W"]:
-    """Turn stored integers into intensities in [0, 1]."""
-    return (stored.float() * header.slope + header.intercept).clamp_(0, 1)
 
 
 def labels_of(store: CaseStore, case_ids: NDArray[np.int64]) -> UInt8[NDArray, "B H W"]:
@@ -76,7 +70,7 @@ class TrainingCases:
                 for values in (self.pseudo_round.labels, self.pseudo_round.status, self.pseudo_round.weight)
             )
         return PartialLabelBatch(
-            image=intensities(torch.from_numpy(self.store.image(ids)), self.store.header),
+            image=self.store.header.intensities(torch.from_numpy(self.store.image(ids))),
             label=torch.from_numpy(label),
             status=torch.from_numpy(status),
             weight=torch.from_numpy(weight),
@@ -131,7 +125,7 @@ class ResidentCases:
         if any(completed):
             known = torch.where(torch.tensor(completed, device=rows.device), self.places[1, case_ids], rows)
         return PartialLabelBatch(
-            image=intensities(self.images[rows], self.header),
+            image=self.header.intensities(self.images[rows]),
             label=self.labels[known],
             status=self.status[known],
             weight=self.weight[known],
@@ -185,7 +179,7 @@ class EvaluationDataset(Dataset[ValidationBatch]):
         ids = self.batches[index]
         store = self.store
         truth = seen = PartialLabelBatch(
-            image=intensities(torch.from_numpy(store.image(ids)), store.header),
+            image=store.header.intensities(torch.from_numpy(store.image(ids))),
             label=torch.from_numpy(labels_of(store, ids)),
             status=torch.from_numpy(store.status[ids]),
             weight=torch.ones(len(ids)),
@@ -210,7 +204,7 @@ def mean_and_std(
         stored = store.image(case_ids[start : start + block])
         for channel, count in enumerate(counts):
             count += np.bincount(stored[:, channel].ravel().astype(np.int64) - lowest, minlength=levels)
-    level = np.clip((np.arange(levels) + lowest) * store.header.slope + store.header.intercept, 0, 1)
+    level = store.header.intensities(np.arange(levels, dtype=np.float64) + lowest)
     means = [float(np.average(level, weights=count)) for count in counts]
     variances = [np.average((level - mean) ** 2, weights=count) for mean, count in zip(means, counts, strict=True)]
     return tuple(means), tuple(float(variance) ** 0.5 for variance in variances)

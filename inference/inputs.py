@@ -21,6 +21,7 @@ from datamodules.sources.nifti_file import is_nifti, stem
 from datamodules.sources.volume import Volume, VolumeReader
 from partial_labels.case_store import CaseStore
 from partial_labels.errors import InputError
+from partial_labels.grey_values import intensities
 
 IMAGES = (".png", ".webp")
 WANTED = "PNG, WebP, NIfTI, a folder of them or of a DICOM series, or a case store"
@@ -65,6 +66,10 @@ class Scan:
     def label_shape(self) -> tuple[int, int, int]:
         """(D, rows, columns) of the label map."""
         return (len(self.image), *(self.origin.size if self.origin else self.size))
+
+    def intensities(self, number: int) -> Float[np.ndarray, "I h w"]:
+        """Return the intensities of a slice in [0, 1]."""
+        return intensities(self.image[number], self.slope, self.intercept)
 
     def native(self, probs: Float[Tensor, "C H W"], grid: StoredGrid, beyond: float = 1.0) -> Float[Tensor, "C y x"]:
         """Bring the probabilities of a slice from a network's grid to the source's; see :func:`to_native`."""

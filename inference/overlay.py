@@ -36,7 +36,7 @@ def tile(scan: Scan, number: int, label: UInt8[np.ndarray, "y x"], classes: Clas
     """Paint the first channel of a slice as it was read; a label map on another grid is brought to it."""
     if scan.origin is not None:
         label = fit_label(label, scan.size, scan.origin.fit, 0, scan.origin.zoom)
-    canvas = Canvas(scan.image[number, 0] * np.float32(scan.slope) + np.float32(scan.intercept), SIDE)
+    canvas = Canvas(scan.intensities(number)[0], SIDE)
     for index in ids_in(label, num_classes=len(classes)):
         canvas.fill(label == index, classes.colors[index], opacity=0.4)
         canvas.outline(label == index, classes.colors[index])

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, overload
+
+from numpy.typing import NDArray
+from torch import Tensor
 
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
+from partial_labels.grey_values import intensities
 
 FORMAT = 1
 """Number of the store's format; a store of another is not read."""
@@ -23,7 +27,7 @@ class StoreHeader:
         classes: The class table; C = ``len(classes)``.
         size: (H, W) of every stored slice.
         image_dtype: ``uint8`` or ``int16``.
-        slope: ``intensity = stored * slope + intercept`` lies in [0, 1].
+        slope: ``intensity = stored * slope + intercept`` lies in [0, 1]; see :meth:`intensities`.
         intercept: See ``slope``.
         spacing_mm: Side of a stored pixel (row, column), where it is known and the same for all.
         left_right_axis: The array axis along which the patient's left and right lie; ``none`` forbids mirrors.
@@ -54,6 +58,14 @@ class StoreHeader:
     def image_shape(self) -> tuple[int, ...]:
         """Shape of a stored image: (H, W), or (I, H, W) of more channels than one."""
         return self.size if self.channels == 1 else (self.channels, *self.size)
+
+    @overload
+    def intensities(self, stored: Tensor) -> Tensor: ...
+    @overload
+    def intensities(self, stored: NDArray[Any]) -> NDArray[Any]: ...
+    def intensities(self, stored: Tensor | NDArray[Any]) -> Tensor | NDArray[Any]:
+        """Turn stored values into intensities in [0, 1]; see :func:`partial_labels.grey_values.intensities`."""
+        return intensities(stored, self.slope, self.intercept)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
