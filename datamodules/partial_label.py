@@ -20,14 +20,15 @@ from augment.views import WeakView
 from datamodules.build import open_or_build
 from datamodules.case_writing import common_spacing
 from datamodules.dataset import Drawn, EvaluationDataset, ResidentCases, TrainingCases, TrainingDataset, mean_and_std
-from datamodules.fit import Fit, Pair, Placement, StoredGrid, to_native
 from datamodules.labeled_subset import ShownLabels, hide_classes, select_labeled, show, show_as_sets
 from datamodules.loaders import make_loader
+from datamodules.placement import Pair
 from datamodules.pools import TrainingPools
 from datamodules.presence import present_cells
 from datamodules.sampler import Stream, StreamSampler, rare_class_weights
 from datamodules.sources.base import Source
 from datamodules.splits import PARTS, Split, given_parts, make_split
+from datamodules.stored_grid import Fit, StoredGrid
 from partial_labels.batch import PartialLabelBatch, ValidationBatch
 from partial_labels.case_store import CaseStore
 from partial_labels.errors import InputError
@@ -116,8 +117,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
         _at_least(1, pseudo_batch_size=pseudo_batch_size, unlabeled_batch_size=unlabeled_batch_size)
         _at_least(0, num_workers=num_workers, seed=seed, split_seed=split_seed)
         self.source, self.cache = source, Path(cache)
-        sides = (spacing_mm,) * 2 if isinstance(spacing_mm, (int, float)) else spacing_mm
-        self.grid = StoredGrid(_sides(image_size), fit, None if sides is None else (float(sides[0]), float(sides[-1])))
+        self.grid = StoredGrid.of(image_size, fit, spacing_mm)
         self.build_workers = build_workers
         self.split_seed, self.val_fraction, self.similarity = split_seed, val_fraction, similarity
         self.folds, self.fold = folds, fold
@@ -145,10 +145,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
     def opened(self) -> CaseStore:
         """The store, built at first sight."""
         if self.store is None:
-            grid = self.grid
-            self.store = open_or_build(
-                self.source, self.cache, grid.size, grid.fit, grid.spacing_mm, self.build_workers
-            )
+            self.store = open_or_build(self.source, self.cache, self.grid, self.build_workers)
         return self.store
 
     def setup(self, stage: str | None = None, split_file: Path | None = None) -> None:
@@ -356,7 +353,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
         spacing = np.array(sides, dtype=np.float64)
         if not native:
             shapes = [(row.height, row.width) for row in store.cases]
-            spacing *= np.array(shapes) / [Placement.of(one, self.grid.size, self.grid.fit).scaled for one in shapes]
+            spacing *= np.array(shapes) / [self.grid.place(one).scaled for one in shapes]
         return common_spacing([(row, column) for row, column in spacing.tolist()]) or spacing
 
     def to_native(self, probs: Tensor, case: ValidationBatch) -> tuple[Tensor, ValidationBatch]:
@@ -368,8 +365,8 @@ class PartialLabelDataModule(pl.LightningDataModule):
         row = store.cases[number]
         label = torch.from_numpy(np.array(store.native_label(number)))[None].to(probs.device)
         seen = case.seen._replace(label=label)
-        zoom = self.grid.zoom(row.spacing_mm or self.source.spacing_mm, row.name)
-        return to_native(probs, row.height, row.width, self.grid.fit, zoom), case._replace(seen=seen, truth=seen)
+        place = self.grid.place((row.height, row.width), row.spacing_mm or self.source.spacing_mm, row.name)
+        return place.native(probs), case._replace(seen=seen, truth=seen)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Move tensors alone: the numbers of a draw decide what is run, and Lightning would look at each of them."""
@@ -419,11 +416,3 @@ def _at_least(least: int, **values: int | None) -> None:
     for key, value in values.items():
         if value is not None and value < least:
             raise ValueError(f"{key}={value}: must be at least {least}")
-
-
-def _sides(image_size: int | list[int]) -> tuple[int, int]:
-    """Return (H, W)."""
-    sides = [image_size, image_size] if isinstance(image_size, int) else image_size
-    if len(sides) != 2 or min(sides) < 1:
-        raise ValueError(f"image_size={image_size}: give one side in pixels, or two, as in [256,192]")
-    return sides[0], sides[1]

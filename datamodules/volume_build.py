@@ -27,8 +27,8 @@ from rich.console import Console
 from rich.progress import track
 
 from datamodules.case_writing import add_case, check_name, header_of, stored_spacing
-from datamodules.fit import StoredGrid
 from datamodules.sources.base import VolumeSource
+from datamodules.stored_grid import StoredGrid
 from partial_labels.case_store import CaseStore
 from partial_labels.case_writer import CaseStoreWriter
 from partial_labels.errors import InputError

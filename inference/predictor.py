@@ -15,7 +15,7 @@ from jaxtyping import Float, Shaped, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.fit import StoredGrid, fit_image
+from datamodules.stored_grid import StoredGrid
 from inference.ensemble import Ensemble
 from inference.inputs import Input, Scan
 from partial_labels.errors import InputError
@@ -172,8 +172,8 @@ class Predictor:
 
 def on_grid(scan: Scan, grid: StoredGrid, where: str) -> Shaped[np.ndarray, "D I H W"]:
     """Bring slices to a network's grid, as building a store does."""
-    black, zoom = round(-scan.intercept / scan.slope), grid.zoom(scan.spacing_mm, where)
-    return np.stack([fit_image(one, grid.size, grid.fit, black, zoom) for one in scan.image])
+    black, place = round(-scan.intercept / scan.slope), grid.place(scan.size, scan.spacing_mm, where)
+    return np.stack([place.image(one, black) for one in scan.image])
 
 
 def ahead(work: Callable[[T], R], items: Iterable[T], workers: int, most: int) -> Iterator[R]:
