@@ -1,8 +1,7 @@
-"""From case numbers to batches: cases read by memory map, or held in the memory of the device."""
+"""From case numbers to batches, read by memory map."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -78,61 +77,6 @@ class TrainingCases:
         )
 
 
-class ResidentCases:
-    """The same cases, copied once to the memory of a device, so that no loader stands between them and the network.
-
-    Args:
-        cases: Where to copy from.
-        case_ids: Which cases; others cannot be read.
-        device: Where to.
-    """
-
-    BLOCK = 256
-
-    def __init__(self, cases: TrainingCases, case_ids: NDArray[np.int64], device: torch.device) -> None:
-        self.header = cases.store.header
-        numbers = torch.from_numpy(np.unique(case_ids))
-        images, labels = [], []
-        for block in torch.split(numbers, self.BLOCK):
-            images.append(torch.from_numpy(cases.store.image(block.numpy())).to(device))
-            labels.append(cases.read(block).label)
-        status = [torch.from_numpy(cases.shown.status[numbers.numpy()])]
-        weight = [torch.ones(len(numbers))]
-        place = torch.full((len(cases.store),), -1, dtype=torch.int64)
-        place[numbers] = torch.arange(len(numbers))
-        filled = place.clone()
-        if cases.pseudo_round is not None:
-            filled[torch.from_numpy(cases.pseudo_round.case_ids)] = len(numbers) + torch.arange(
-                len(cases.pseudo_round.case_ids)
-            )
-            labels += [torch.from_numpy(np.asarray(cases.pseudo_round.labels))]
-            status += [torch.from_numpy(np.asarray(cases.pseudo_round.status))]
-            weight += [torch.from_numpy(np.asarray(cases.pseudo_round.weight))]
-        self.images = torch.cat(images)
-        self.labels, self.status, self.weight = (torch.cat(parts).to(device) for parts in (labels, status, weight))
-        self.places = torch.stack([place, filled]).to(device)
-
-    @staticmethod
-    def bytes_needed(store: CaseStore, num_cases: int) -> int:
-        """Return the memory that ``num_cases`` cases take."""
-        header = store.header
-        return num_cases * math.prod(header.size) * (header.channels * np.dtype(header.image_dtype).itemsize + 1)
-
-    def read(self, case_ids: Int64[Tensor, " B"], completed: Sequence[bool] = ()) -> PartialLabelBatch:
-        """Gather the cases on the device; see :meth:`TrainingCases.read`."""
-        rows = self.places[0, case_ids]
-        known = rows
-        if any(completed):
-            known = torch.where(torch.tensor(completed, device=rows.device), self.places[1, case_ids], rows)
-        return PartialLabelBatch(
-            image=self.header.intensities(self.images[rows]),
-            label=self.labels[known],
-            status=self.status[known],
-            weight=self.weight[known],
-            case_id=case_ids,
-        )
-
-
 class Drawn(NamedTuple):
     """What the training loader yields: a batch, or only its case numbers where the cases live on the device."""
 
@@ -196,7 +140,11 @@ class EvaluationDataset(Dataset[ValidationBatch]):
 def mean_and_std(
     store: CaseStore, case_ids: NDArray[np.int64], block: int = 256
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation of each channel's intensities, from one histogram of stored values each."""
+    """Return mean and standard deviation of each channel's intensities, from one histogram of stored values each.
+
+    Raises:
+        InputError: If every image of a channel is of the same grey, which nothing can normalise.
+    """
     lowest = int(np.iinfo(store.header.image_dtype).min)
     levels = np.iinfo(store.header.image_dtype).max - lowest + 1
     counts = np.zeros((store.header.channels, levels), dtype=np.int64)
@@ -207,4 +155,9 @@ def mean_and_std(
     level = store.header.intensities(np.arange(levels, dtype=np.float64) + lowest)
     means = [float(np.average(level, weights=count)) for count in counts]
     variances = [np.average((level - mean) ** 2, weights=count) for mean, count in zip(means, counts, strict=True)]
-    return tuple(means), tuple(float(variance) ** 0.5 for variance in variances)
+    deviations = [float(variance) ** 0.5 for variance in variances]
+    constant = [channel for channel, deviation in enumerate(deviations) if not deviation > 0]
+    if constant:
+        which = f"channel {constant[0]} of " if store.header.channels > 1 else ""
+        raise InputError(f"{store.header.name}: {which}every training image is constant; check the source's files")
+    return tuple(means), tuple(deviations)

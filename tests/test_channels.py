@@ -16,7 +16,8 @@ import predict
 import prepare
 import runs
 from datamodules.build import open_or_build
-from datamodules.dataset import ResidentCases, mean_and_std
+from datamodules.dataset import mean_and_std
+from datamodules.resident_cases import ResidentCases
 from datamodules.sources.challenge_format import export_store
 from datamodules.sources.nifti import NiftiSource
 from datamodules.sources.volume import VolumeReader
