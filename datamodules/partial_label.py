@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from augment.draws import Draws
-from augment.geometry import MirrorRule
+from augment.mirror import MirrorRule
 from augment.views import WeakView
 from datamodules.build import open_or_build
 from datamodules.dataset import Drawn, EvaluationDataset, TrainingCases, TrainingDataset, mean_and_std
