@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.sources.anatomy_classes import ANATOMY_NAMES
+from datamodules.sources.anatomy import ANATOMY_NAMES
 from datamodules.sources.base import Source, SourceCase
 from datamodules.sources.file_stamp import stamp
 from datamodules.sources.image_file import read_image

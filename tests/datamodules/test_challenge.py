@@ -11,7 +11,7 @@ from PIL import Image
 
 from datamodules.build import open_or_build
 from datamodules.sources import challenge_format
-from datamodules.sources.anatomy_classes import ANATOMY_NAMES
+from datamodules.sources.anatomy import ANATOMY_NAMES
 from datamodules.sources.challenge import ChallengeSource
 from datamodules.sources.challenge_format import export_store, write_challenge
 from datamodules.sources.phantom import PhantomSource
