@@ -15,8 +15,6 @@ from augment.warp import MAX_BEND, resample, resting_points, sampling_grid
 from partial_labels.batch import PartialLabelBatch
 from partial_labels.errors import InputError
 
-__all__ = ["MirrorRule", "RandomGeometry"]
-
 
 @final
 class RandomGeometry:

@@ -8,7 +8,7 @@ from typing import final
 import torch
 
 from partial_labels.batch import PartialLabelBatch
-from partial_labels.case_store import AXES
+from partial_labels.store_header import AXES
 
 
 @final

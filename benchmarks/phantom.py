@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes, binary_opening, gaussian_filter
 
+from datamodules.sources.anatomy import STRUCTURES
 from datamodules.sources.phantom import PhantomSource
-from datamodules.sources.phantom_anatomy import STRUCTURES
 from metrics.joint_histogram import joint_histogram
 
 Array = NDArray[Any]

@@ -21,10 +21,10 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.measuring import Cost, Stopwatch, in_turn, parser, print_costs, record
-from datamodules.fit import StoredGrid
-from datamodules.sources.anatomy_classes import ANATOMY_NAMES
+from datamodules.sources.anatomy import ANATOMY_NAMES
 from datamodules.sources.phantom import PhantomSource
 from datamodules.sources.volume import VolumeReader
+from datamodules.stored_grid import StoredGrid
 from inference.challenge import write_submission
 from inference.ensemble import Ensemble, Member
 from inference.postprocess import Postprocess

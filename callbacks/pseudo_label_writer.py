@@ -92,7 +92,7 @@ class PseudoLabelWriter(Callback):
             table = checked(writer, checkpoint)
             accepted = accepted_cells(table, self.filters)
             quality = review(loader, writer, table, accepted, store, self.panels)
-            names = [store.cases.rows[case].name for case in np.concatenate(writer.case_ids).tolist()]
+            names = [store.cases[case].name for case in np.concatenate(writer.case_ids).tolist()]
             header = self._header(trainer, pl_module, checkpoint, store)
             writer.finish(header, names, accepted, self.weight)
         self._report(trainer, quality.compute(), len(names))

@@ -50,7 +50,7 @@ def review(
         quality.update(done, known, batch.seen.status, batch.truth)
         for row in wanted.intersection(range(rows.start, rows.stop)):
             score = float(table.score("foreground")[row])
-            name = store.cases.rows[int(batch.seen.case_id[row - rows.start])].name
+            name = store.cases[int(batch.seen.case_id[row - rows.start])].name
             drawn[row] = panel_of(batch, row - rows.start, name, score, done, known)
     if drawn:
         titled = {title: [drawn[row] for row in rows] for title, rows in groups.items()}

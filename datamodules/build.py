@@ -6,30 +6,24 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock
 
 from datamodules.case_writing import add_case, check_name, header_of, stored_spacing
-from datamodules.fit import Fit, Pair, Size, StoredGrid
 from datamodules.sources.base import Source, VolumeSource
+from datamodules.stored_grid import StoredGrid
 from datamodules.volume_build import build_volumes, with_progress
-from partial_labels.case_store import FORMAT, CaseStore, CaseStoreWriter
+from partial_labels.case_store import CaseStore
+from partial_labels.case_writer import CaseStoreWriter
 from partial_labels.errors import InputError
+from partial_labels.store_header import FORMAT
 
 logger = logging.getLogger(__name__)
 
 
-def open_or_build(
-    source: Source,
-    cache: str | Path,
-    image_size: int | Sequence[int],
-    fit: Fit,
-    spacing_mm: Pair | None = None,
-    workers: int = 1,
-) -> CaseStore:
+def open_or_build(source: Source, cache: str | Path, grid: StoredGrid, workers: int = 1) -> CaseStore:
     """Open the store of a source, building it first if the cache does not hold it.
 
     The store's folder is named after the source and a hash of all that decides its content, so a source that changed
@@ -39,17 +33,13 @@ def open_or_build(
     Args:
         source: The source.
         cache: Folder of all stores; made where it is missing.
-        image_size: Side of the stored slices in pixels, or (H, W).
-        fit: How slices of another size are brought to it, see :mod:`datamodules.fit`.
-        spacing_mm: Side of a stored pixel (row, column), for ``fit=spacing``.
+        grid: What its slices are brought to.
         workers: Processes that read the volumes of a :class:`~datamodules.sources.base.VolumeSource`.
 
     Raises:
         InputError: If a case contradicts itself or the class table, or the cache cannot be written.
     """
-    sides = (image_size,) * 2 if isinstance(image_size, int) else tuple(image_size)
-    grid = StoredGrid(sides, fit, spacing_mm)  # type: ignore[arg-type]
-    path = store_path(source, Path(cache), grid.size, fit, spacing_mm)
+    path = store_path(source, Path(cache), grid)
     if not path.exists():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,10 +52,10 @@ def open_or_build(
     return CaseStore.open(path)
 
 
-def store_path(source: Source, cache: Path, size: Size, fit: Fit, spacing_mm: Pair | None = None) -> Path:
+def store_path(source: Source, cache: Path, grid: StoredGrid) -> Path:
     """Return the folder of the store that this source gives on this grid."""
-    grid = [size, fit] if spacing_mm is None else [size, fit, spacing_mm]
-    key = json.dumps([source.fingerprint(), *grid, FORMAT])
+    spacing = [] if grid.spacing_mm is None else [grid.spacing_mm]
+    key = json.dumps([source.fingerprint(), grid.size, grid.fit, *spacing, FORMAT])
     return cache / f"{source.name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 

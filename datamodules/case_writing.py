@@ -7,11 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from datamodules.fit import Pair, Placement, StoredGrid, fit_image, fit_label
+from datamodules.placement import Pair
 from datamodules.sources.base import Source, SourceCase, is_constant
+from datamodules.stored_grid import StoredGrid
 from partial_labels.batch import IGNORE
-from partial_labels.case_store import CaseRow, CaseStoreWriter, StoreHeader
+from partial_labels.case_table import CaseRow
+from partial_labels.case_writer import CaseStoreWriter
 from partial_labels.errors import InputError
+from partial_labels.store_header import StoreHeader
 
 SAME = 1e-3
 """Share by which two spacings may differ and still count as one: files round them."""
@@ -43,17 +46,16 @@ def add_case(writer: CaseStoreWriter, case: SourceCase, source: Source, grid: St
     check_image(case, where)
     check_label(case, source, where)
     spacing = case.spacing_mm or source.spacing_mm
-    shape, zoom = (case.label.shape[0], case.label.shape[1]), grid.zoom(spacing, where)
-    moved = Placement.of(shape, grid.size, grid.fit, zoom).scaled != shape or shape != grid.size
+    place = grid.place((case.label.shape[0], case.label.shape[1]), spacing, where)
     black = round(-source.intercept / source.slope)
     row_mm, column_mm = spacing or (0.0, 0.0)
     writer.add(
         replace(case.row, row_mm=row_mm, column_mm=column_mm),
-        fit_image(case.image, grid.size, grid.fit, black, zoom),
-        fit_label(case.label, grid.size, grid.fit, IGNORE, zoom),
+        place.image(case.image, black),
+        place.label(case.label),
         case.examined,
-        truth=None if case.truth is None else fit_label(case.truth, grid.size, grid.fit, IGNORE, zoom),
-        native_label=case.label if moved else None,
+        truth=None if case.truth is None else place.label(case.truth),
+        native_label=case.label if place.moves else None,
     )
 
 
@@ -65,7 +67,7 @@ def stored_spacing(rows: Iterable[CaseRow], grid: StoredGrid) -> Pair | None:
     for shape, spacing in {((row.height, row.width), row.spacing_mm) for row in rows}:
         if spacing is None:
             return None
-        scaled = Placement.of(shape, grid.size, grid.fit).scaled
+        scaled = grid.place(shape).scaled
         found.add((spacing[0] * shape[0] / scaled[0], spacing[1] * shape[1] / scaled[1]))
     return common_spacing(sorted(found))
 

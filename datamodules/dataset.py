@@ -1,14 +1,13 @@
-"""From case numbers to batches: cases read by memory map, or held in the memory of the device."""
+"""From case numbers to batches, read by memory map."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, Shaped, UInt8
+from jaxtyping import Int64, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -16,14 +15,9 @@ from torch.utils.data import Dataset
 from datamodules.labeled_subset import ShownLabels
 from datamodules.sampler import Draw
 from partial_labels.batch import HUMAN, UNSURE, PartialLabelBatch, ValidationBatch
-from partial_labels.case_store import CaseStore, StoreHeader
+from partial_labels.case_store import CaseStore
 from partial_labels.errors import InputError
 from partial_labels.pseudo_store import PseudoRound
-
-
-def intensities(stored: Shaped[Tensor, "B I H W"], header: StoreHeader) -> Float[Tensor, "B I H W"]:
-    """Turn stored integers into intensities in [0, 1]."""
-    return (stored.float() * header.slope + header.intercept).clamp_(0, 1)
 
 
 def labels_of(store: CaseStore, case_ids: NDArray[np.int64]) -> UInt8[NDArray, "B H W"]:
@@ -37,7 +31,7 @@ def labels_of(store: CaseStore, case_ids: NDArray[np.int64]) -> UInt8[NDArray, "
     outside = labels - np.uint8(classes) < UNSURE - classes  # in eight bits what is below wraps around to above
     if outside.any():
         row = int(outside.any(axis=(1, 2)).argmax())
-        name, label = store.cases.rows[int(case_ids[row])].name, labels[row][outside[row]].max()
+        name, label = store.cases[int(case_ids[row])].name, labels[row][outside[row]].max()
         raise InputError(
             f"{store.path}: case {name} holds label id {label}, "
             f"the class table ends at {classes - 1}; delete the folder, it is built anew from its source"
@@ -75,65 +69,10 @@ class TrainingCases:
                 for values in (self.pseudo_round.labels, self.pseudo_round.status, self.pseudo_round.weight)
             )
         return PartialLabelBatch(
-            image=intensities(torch.from_numpy(self.store.image(ids)), self.store.header),
+            image=self.store.header.intensities(torch.from_numpy(self.store.image(ids))),
             label=torch.from_numpy(label),
             status=torch.from_numpy(status),
             weight=torch.from_numpy(weight),
-            case_id=case_ids,
-        )
-
-
-class ResidentCases:
-    """The same cases, copied once to the memory of a device, so that no loader stands between them and the network.
-
-    Args:
-        cases: Where to copy from.
-        case_ids: Which cases; others cannot be read.
-        device: Where to.
-    """
-
-    BLOCK = 256
-
-    def __init__(self, cases: TrainingCases, case_ids: NDArray[np.int64], device: torch.device) -> None:
-        self.header = cases.store.header
-        numbers = torch.from_numpy(np.unique(case_ids))
-        images, labels = [], []
-        for block in torch.split(numbers, self.BLOCK):
-            images.append(torch.from_numpy(cases.store.image(block.numpy())).to(device))
-            labels.append(cases.read(block).label)
-        status = [torch.from_numpy(cases.shown.status[numbers.numpy()])]
-        weight = [torch.ones(len(numbers))]
-        place = torch.full((len(cases.store),), -1, dtype=torch.int64)
-        place[numbers] = torch.arange(len(numbers))
-        filled = place.clone()
-        if cases.pseudo_round is not None:
-            filled[torch.from_numpy(cases.pseudo_round.case_ids)] = len(numbers) + torch.arange(
-                len(cases.pseudo_round.case_ids)
-            )
-            labels += [torch.from_numpy(np.asarray(cases.pseudo_round.labels))]
-            status += [torch.from_numpy(np.asarray(cases.pseudo_round.status))]
-            weight += [torch.from_numpy(np.asarray(cases.pseudo_round.weight))]
-        self.images = torch.cat(images)
-        self.labels, self.status, self.weight = (torch.cat(parts).to(device) for parts in (labels, status, weight))
-        self.places = torch.stack([place, filled]).to(device)
-
-    @staticmethod
-    def bytes_needed(store: CaseStore, num_cases: int) -> int:
-        """Return the memory that ``num_cases`` cases take."""
-        header = store.header
-        return num_cases * math.prod(header.size) * (header.channels * np.dtype(header.image_dtype).itemsize + 1)
-
-    def read(self, case_ids: Int64[Tensor, " B"], completed: Sequence[bool] = ()) -> PartialLabelBatch:
-        """Gather the cases on the device; see :meth:`TrainingCases.read`."""
-        rows = self.places[0, case_ids]
-        known = rows
-        if any(completed):
-            known = torch.where(torch.tensor(completed, device=rows.device), self.places[1, case_ids], rows)
-        return PartialLabelBatch(
-            image=intensities(self.images[rows], self.header),
-            label=self.labels[known],
-            status=self.status[known],
-            weight=self.weight[known],
             case_id=case_ids,
         )
 
@@ -184,7 +123,7 @@ class EvaluationDataset(Dataset[ValidationBatch]):
         ids = self.batches[index]
         store = self.store
         truth = seen = PartialLabelBatch(
-            image=intensities(torch.from_numpy(store.image(ids)), store.header),
+            image=store.header.intensities(torch.from_numpy(store.image(ids))),
             label=torch.from_numpy(labels_of(store, ids)),
             status=torch.from_numpy(store.status[ids]),
             weight=torch.ones(len(ids)),
@@ -201,7 +140,11 @@ class EvaluationDataset(Dataset[ValidationBatch]):
 def mean_and_std(
     store: CaseStore, case_ids: NDArray[np.int64], block: int = 256
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation of each channel's intensities, from one histogram of stored values each."""
+    """Return mean and standard deviation of each channel's intensities, from one histogram of stored values each.
+
+    Raises:
+        InputError: If every image of a channel is of the same grey, which nothing can normalise.
+    """
     lowest = int(np.iinfo(store.header.image_dtype).min)
     levels = np.iinfo(store.header.image_dtype).max - lowest + 1
     counts = np.zeros((store.header.channels, levels), dtype=np.int64)
@@ -209,7 +152,12 @@ def mean_and_std(
         stored = store.image(case_ids[start : start + block])
         for channel, count in enumerate(counts):
             count += np.bincount(stored[:, channel].ravel().astype(np.int64) - lowest, minlength=levels)
-    level = np.clip((np.arange(levels) + lowest) * store.header.slope + store.header.intercept, 0, 1)
+    level = store.header.intensities(np.arange(levels, dtype=np.float64) + lowest)
     means = [float(np.average(level, weights=count)) for count in counts]
     variances = [np.average((level - mean) ** 2, weights=count) for mean, count in zip(means, counts, strict=True)]
-    return tuple(means), tuple(float(variance) ** 0.5 for variance in variances)
+    deviations = [float(variance) ** 0.5 for variance in variances]
+    constant = [channel for channel, deviation in enumerate(deviations) if not deviation > 0]
+    if constant:
+        which = f"channel {constant[0]} of " if store.header.channels > 1 else ""
+        raise InputError(f"{store.header.name}: {which}every training image is constant; check the source's files")
+    return tuple(means), tuple(deviations)

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from partial_labels.batch import HUMAN, IGNORE, UNKNOWN, UNSURE
-from partial_labels.case_store import CaseTable
+from partial_labels.batch import HUMAN, IGNORE, UNKNOWN, UNSURE, derive_background_array
+from partial_labels.case_store import CaseStore
+from partial_labels.case_table import CaseTable
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 
@@ -54,6 +55,45 @@ def show(stored: Status, shown: Status) -> ShownLabels:
     lut[:, UNSURE] = np.where(has_labels(shown), UNSURE, 0)
     lut[:, IGNORE] = IGNORE
     return ShownLabels(shown, lut)
+
+
+def shown_labels(
+    store: CaseStore,
+    train: Ids,
+    *,
+    labeled_groups: int | None = None,
+    labeled_fraction: float | None = None,
+    labeled_first: int | None = None,
+    hide_classes_fraction: float = 0.0,
+    simulated_sets: Sequence[Sequence[str]] | None = None,
+    seed: int = 0,
+) -> ShownLabels:
+    """Decide what training may see: labeled cases are chosen first, then classes are hidden in them.
+
+    Args:
+        store: The case store.
+        train: Ids of the training cases.
+        labeled_groups: See :func:`select_labeled`.
+        labeled_fraction: Likewise.
+        labeled_first: Likewise.
+        hide_classes_fraction: See :func:`hide_classes`.
+        simulated_sets: See :func:`show_as_sets`; None for the one set that the source is.
+        seed: Seeds each of them.
+    """
+    labeled = select_labeled(
+        store.cases,
+        store.status,
+        train,
+        labeled_groups=labeled_groups,
+        labeled_fraction=labeled_fraction,
+        labeled_first=labeled_first,
+        seed=seed,
+    )
+    status = np.zeros_like(store.status)
+    status[labeled] = store.status[labeled]
+    if simulated_sets is not None:
+        status = show_as_sets(store.cases, status, labeled, simulated_sets, store.classes, seed)
+    return show(store.status, hide_classes(store.cases, status, labeled, hide_classes_fraction, seed))
 
 
 def select_labeled(
@@ -154,7 +194,7 @@ def hide_classes(cases: CaseTable, status: Status, ids: Ids, fraction: float, se
         rng = np.random.default_rng([seed, zlib.crc32(str(name).encode())])
         count = min(int(fraction * len(examined) + rng.random()), max(len(examined) - 1, 0))
         shown[np.ix_(members, rng.permutation(examined)[:count])] = UNKNOWN
-    shown[ids, 0] = np.where((shown[ids, 1:] == HUMAN).all(axis=1), HUMAN, UNKNOWN)
+    shown[ids] = derive_background_array(shown[ids])
     return shown
 
 
@@ -192,7 +232,7 @@ def show_as_sets(
         members = ids[np.isin(group, order[number :: len(sets)])]
         hidden = sorted({*range(1, len(classes))} - {numbers[name.casefold()] for name in names})
         shown[np.ix_(members, hidden)] = UNKNOWN
-    shown[ids, 0] = np.where((shown[ids, 1:] == HUMAN).all(axis=1), HUMAN, UNKNOWN)
+    shown[ids] = derive_background_array(shown[ids])
     return shown
 
 

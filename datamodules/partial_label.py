@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,25 +15,27 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from augment.draws import Draws
-from augment.geometry import MirrorRule
+from augment.mirror import MirrorRule
 from augment.views import WeakView
 from datamodules.build import open_or_build
-from datamodules.case_writing import common_spacing
-from datamodules.dataset import Drawn, EvaluationDataset, ResidentCases, TrainingCases, TrainingDataset, mean_and_std
-from datamodules.fit import Fit, Pair, Placement, StoredGrid, to_native
-from datamodules.labeled_subset import ShownLabels, hide_classes, select_labeled, show, show_as_sets
+from datamodules.dataset import Drawn, EvaluationDataset, TrainingCases, TrainingDataset, mean_and_std
+from datamodules.labeled_subset import shown_labels
 from datamodules.loaders import make_loader
+from datamodules.placement import Pair
 from datamodules.pools import TrainingPools
 from datamodules.presence import present_cells
-from datamodules.sampler import Stream, StreamSampler, rare_class_weights
+from datamodules.resident_cases import ResidentCases, keep_resident
+from datamodules.sampler import StreamSampler, rare_class_weights
+from datamodules.source_grid import SourceGrid
 from datamodules.sources.base import Source
 from datamodules.splits import PARTS, Split, given_parts, make_split
+from datamodules.stored_grid import Fit, StoredGrid
 from partial_labels.batch import PartialLabelBatch, ValidationBatch
 from partial_labels.case_store import CaseStore
 from partial_labels.errors import InputError
 from partial_labels.pseudo_store import PseudoRound
+from partial_labels.ranges import at_least
 
-log = logging.getLogger(__name__)
 Ids = NDArray[np.int64]
 
 
@@ -106,50 +108,42 @@ class PartialLabelDataModule(pl.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        _at_least(
-            1,
-            build_workers=build_workers,
-            batch_size=batch_size,
-            val_batch_size=val_batch_size,
-            steps_per_epoch=steps_per_epoch,
-        )
-        _at_least(1, pseudo_batch_size=pseudo_batch_size, unlabeled_batch_size=unlabeled_batch_size)
-        _at_least(0, num_workers=num_workers, seed=seed, split_seed=split_seed)
+        at_least(1, build_workers=build_workers, batch_size=batch_size, val_batch_size=val_batch_size)
+        at_least(1, steps_per_epoch=steps_per_epoch, pseudo_batch_size=pseudo_batch_size)
+        at_least(1, unlabeled_batch_size=unlabeled_batch_size)
+        at_least(0, num_workers=num_workers, seed=seed, split_seed=split_seed)
         self.source, self.cache = source, Path(cache)
-        sides = (spacing_mm,) * 2 if isinstance(spacing_mm, (int, float)) else spacing_mm
-        self.grid = StoredGrid(_sides(image_size), fit, None if sides is None else (float(sides[0]), float(sides[-1])))
+        self.grid = StoredGrid.of(image_size, fit, spacing_mm)
         self.build_workers = build_workers
-        self.split_seed, self.val_fraction, self.similarity = split_seed, val_fraction, similarity
-        self.folds, self.fold = folds, fold
-        self.labeled_groups, self.labeled_fraction, self.labeled_first = labeled_groups, labeled_fraction, labeled_first
-        self.hide_classes_fraction, self.simulated_sets = hide_classes_fraction, simulated_sets
+        self.draw_split = partial(
+            make_split, val_fraction=val_fraction, folds=folds, fold=fold, similarity=similarity, seed=split_seed
+        )
+        self.show = partial(
+            shown_labels,
+            labeled_groups=labeled_groups,
+            labeled_fraction=labeled_fraction,
+            labeled_first=labeled_first,
+            hide_classes_fraction=hide_classes_fraction,
+            simulated_sets=simulated_sets,
+            seed=split_seed,
+        )
         self.batch_size = batch_size
-        self.batch_sizes = {
-            "labeled": batch_size,
-            "pseudo_labeled": pseudo_batch_size or batch_size,
-            "unlabeled": unlabeled_batch_size or batch_size,
-            "open": unlabeled_batch_size or batch_size,
-        }
+        self.batch_sizes = {"labeled": batch_size, "pseudo_labeled": pseudo_batch_size or batch_size}
+        self.batch_sizes |= dict.fromkeys(("unlabeled", "open"), unlabeled_batch_size or batch_size)
         self.streams: tuple[str, ...] = ("labeled",)
         self.pseudo_round: PseudoRound | None = None
         self.val_batch_size, self.given_steps_per_epoch = val_batch_size, steps_per_epoch
         self.sampling, self.num_workers, self.device_cache = sampling, num_workers, device_cache
         self.weak, self.seed = weak, seed
-        self.store: CaseStore | None = None
         self.split: Split | None = None
         self.resident: ResidentCases | None = None
         self.statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None
         self.batches_seen = 0
 
-    @property
+    @cached_property
     def opened(self) -> CaseStore:
         """The store, built at first sight."""
-        if self.store is None:
-            grid = self.grid
-            self.store = open_or_build(
-                self.source, self.cache, grid.size, grid.fit, grid.spacing_mm, self.build_workers
-            )
-        return self.store
+        return open_or_build(self.source, self.cache, self.grid, self.build_workers)
 
     def setup(self, stage: str | None = None, split_file: Path | None = None) -> None:
         """Split the cases and hide what the simulation hides; once.
@@ -164,44 +158,15 @@ class PartialLabelDataModule(pl.LightningDataModule):
         if self.split is not None:
             return
         store = self.opened
-        self.split = self._draw_split(store) if split_file is None else Split.read(split_file, store.cases)
+        self.split = self.draw_split(store) if split_file is None else Split.read(split_file, store.cases)
         train = self.split.train
-        self.shown = self._shown_labels(store, train)
+        self.shown = self.show(store, train)
         self.pools = TrainingPools(store.header.name, train, self.shown.status)
         self.labeled, self.unlabeled = self.pools.labeled, self.pools.unlabeled
         self.cases = TrainingCases(store, self.shown)
         self.mirror = MirrorRule(store.header.left_right_axis, store.classes.mirror)
         if self.weak is not None:
             self.weak.check(self.mirror)
-
-    def _draw_split(self, store: CaseStore) -> Split:
-        return make_split(
-            store,
-            val_fraction=self.val_fraction,
-            folds=self.folds,
-            fold=self.fold,
-            similarity=self.similarity,
-            seed=self.split_seed,
-        )
-
-    def _shown_labels(self, store: CaseStore, train: Ids) -> ShownLabels:
-        """Decide what training may see: labeled cases are chosen first, then classes are hidden in them."""
-        labeled = select_labeled(
-            store.cases,
-            store.status,
-            train,
-            labeled_groups=self.labeled_groups,
-            labeled_fraction=self.labeled_fraction,
-            labeled_first=self.labeled_first,
-            seed=self.split_seed,
-        )
-        status = np.zeros_like(store.status)
-        status[labeled] = store.status[labeled]
-        if self.simulated_sets is not None:
-            status = show_as_sets(store.cases, status, labeled, self.simulated_sets, store.classes, self.split_seed)
-        return show(
-            store.status, hide_classes(store.cases, status, labeled, self.hide_classes_fraction, self.split_seed)
-        )
 
     def begin_stage(self, streams: Sequence[str], pseudo_round: PseudoRound | None = None) -> None:
         """Say what the next fit draws from; a stream without a case is left out, with a warning.
@@ -216,13 +181,7 @@ class PartialLabelDataModule(pl.LightningDataModule):
         """
         self.pseudo_round, self.resident, self.batches_seen = pseudo_round, None, 0
         self.cases = TrainingCases(self.opened, self.shown, pseudo_round)
-        self.any_open_labeled = len(self.pools.open_labeled) > 0
-        self.streams = tuple(name for name in streams if len(self.pools.of_stream(name, pseudo_round)))
-        name = self.opened.header.name
-        if not self.streams:
-            raise InputError(f"{name}: no training case is {' or '.join(streams)}; loosen pseudo.filters")
-        for missing in set(streams) - set(self.streams):
-            log.warning("%s: no training case is %s; this stage goes on without", name, missing)
+        self.streams = self.pools.not_empty(streams, pseudo_round)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -233,12 +192,6 @@ class PartialLabelDataModule(pl.LightningDataModule):
         """Return mean and standard deviation of each channel of the training cases, for the network's first layer."""
         if self.statistics is None:
             self.statistics = mean_and_std(self.opened, self.part("train"))
-        constant = [channel for channel, std in enumerate(self.statistics[1]) if not std > 0]
-        if constant:
-            which = f"channel {constant[0]} of " if self.opened.header.channels > 1 else ""
-            raise InputError(
-                f"{self.opened.header.name}: {which}every training image is constant; check the source's files"
-            )
         return self.statistics
 
     def part(self, name: str) -> Ids:
@@ -261,7 +214,9 @@ class PartialLabelDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Drawn]:
         """Return the endless streams, cut into epochs."""
-        self._make_resident()
+        if self.resident is None:
+            device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
+            self.resident = keep_resident(self.cases, self.part("train"), device, self.device_cache)
         dataset = TrainingDataset(None if self.resident else self.cases)
         workers = 0 if self.resident else self.num_workers
         self.drawing = self.sampler()
@@ -272,20 +227,9 @@ class PartialLabelDataModule(pl.LightningDataModule):
         """Return the sampler of the training batches of this process."""
         weights = None
         if self.sampling == "rare":
-            present = present_cells(self.opened)
-            weights = rare_class_weights(present, self.shown.status, self.labeled)
-        streams = [
-            Stream(
-                name,
-                self.pools.of_stream(name, self.pseudo_round),
-                self.batch_sizes[name],
-                weights=weights if name == "labeled" else None,
-                completed=self.pseudo_round is not None and name in ("labeled", "pseudo_labeled"),
-            )
-            for name in self.streams
-        ]
-        rank, world = self._rank_and_world()
-        return StreamSampler(streams, self.steps_per_epoch, self.seed, rank=rank, world=world)
+            weights = rare_class_weights(present_cells(self.opened), self.shown.status, self.labeled)
+        streams = self.pools.streams(self.streams, self.batch_sizes, self.pseudo_round, weights)
+        return StreamSampler(streams, self.steps_per_epoch, self.seed, *self._rank_and_world())
 
     def state_dict(self) -> dict[str, Any]:
         """Return how many batches of this stage were seen, and what they were drawn from."""
@@ -298,12 +242,13 @@ class PartialLabelDataModule(pl.LightningDataModule):
         Raises:
             InputError: If it would not be drawn from the same cases.
         """
-        if state_dict["drawn_from"] != self.sampler().fingerprint():
-            raise InputError(
-                f"{self.opened.path}: its training cases are not those that the run was begun with; "
-                "restore the source, or start a new run"
-            )
+        self.sampler().check(state_dict["drawn_from"], str(self.opened.path))
         self.batches_seen = state_dict["batches_seen"]
+
+    @property
+    def any_open_labeled(self) -> bool:
+        """Whether a labeled training case has an unknown cell."""
+        return len(self.pools.open_labeled) > 0
 
     @property
     def first_open_row(self) -> int:
@@ -341,35 +286,18 @@ class PartialLabelDataModule(pl.LightningDataModule):
         shown = TrainingCases(self.opened, self.shown)
         return make_loader(EvaluationDataset(self.opened, ids, self.val_batch_size, shown), self.num_workers)
 
-    def spacing_mm(self, native: bool = False) -> Pair | NDArray[np.float64] | None:
-        """Return the side of a pixel (row, column) of all cases, or (N, 2) where they differ; None where not known.
+    @cached_property
+    def source_grid(self) -> SourceGrid:
+        """The grids that the slices had in the source."""
+        return SourceGrid(self.opened, self.grid, self.source.spacing_mm)
 
-        Args:
-            native: Of the source grid instead of the stored one.
-        """
-        store = self.opened
-        if not native and store.header.spacing_mm is not None:
-            return store.header.spacing_mm
-        sides = [row.spacing_mm or self.source.spacing_mm for row in store.cases.rows]
-        if any(side is None for side in sides):
-            return None
-        spacing = np.array(sides, dtype=np.float64)
-        if not native:
-            shapes = [(row.height, row.width) for row in store.cases.rows]
-            spacing *= np.array(shapes) / [Placement.of(one, self.grid.size, self.grid.fit).scaled for one in shapes]
-        return common_spacing([(row, column) for row, column in spacing.tolist()]) or spacing
+    def spacing_mm(self, native: bool = False) -> Pair | NDArray[np.float64] | None:
+        """Return the side of a pixel of the stored or the source grid; see :meth:`SourceGrid.spacings`."""
+        return self.source_grid.spacings(native)
 
     def to_native(self, probs: Tensor, case: ValidationBatch) -> tuple[Tensor, ValidationBatch]:
-        """Bring the prediction (C, H, W) and the label of one case to the source grid.
-
-        The label is the source's own, never resized; where the source's truth holds more, it is not known there.
-        """
-        store, number = self.opened, int(case.seen.case_id)
-        row = store.cases.rows[number]
-        label = torch.from_numpy(np.array(store.native_label(number)))[None].to(probs.device)
-        seen = case.seen._replace(label=label)
-        zoom = self.grid.zoom(row.spacing_mm or self.source.spacing_mm, row.name)
-        return to_native(probs, row.height, row.width, self.grid.fit, zoom), case._replace(seen=seen, truth=seen)
+        """Bring the prediction (C, H, W) and the label of one case to the source grid."""
+        return self.source_grid.bring(probs, case)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Move tensors alone: the numbers of a draw decide what is run, and Lightning would look at each of them."""
@@ -397,33 +325,3 @@ class PartialLabelDataModule(pl.LightningDataModule):
     def _rank_and_world(self) -> tuple[int, int]:
         trainer = self.trainer
         return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
-
-    def _make_resident(self) -> None:
-        """Copy the training cases to the GPU where that is wanted and possible."""
-        device = self.trainer.strategy.root_device if self.trainer is not None else torch.device("cpu")
-        if self.resident is not None or self.device_cache is False:
-            return
-        train = self.part("train")
-        if self.device_cache == "auto":
-            if device.type != "cuda":
-                return
-            free, _ = torch.cuda.mem_get_info(device)
-            if ResidentCases.bytes_needed(self.opened, len(train)) > free // 4:
-                return
-        self.resident = ResidentCases(self.cases, train, device)
-        log.info("%d training cases are kept on %s", len(train), device)
-
-
-def _at_least(least: int, **values: int | None) -> None:
-    """Refuse values below ``least``; None is "not given"."""
-    for key, value in values.items():
-        if value is not None and value < least:
-            raise ValueError(f"{key}={value}: must be at least {least}")
-
-
-def _sides(image_size: int | list[int]) -> tuple[int, int]:
-    """Return (H, W)."""
-    sides = [image_size, image_size] if isinstance(image_size, int) else image_size
-    if len(sides) != 2 or min(sides) < 1:
-        raise ValueError(f"image_size={image_size}: give one side in pixels, or two, as in [256,192]")
-    return sides[0], sides[1]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.labeled_subset import has_labels
+from datamodules.sampler import Stream
 from partial_labels.batch import UNKNOWN
 from partial_labels.errors import InputError
 from partial_labels.pseudo_store import PseudoRound
 
+log = logging.getLogger(__name__)
 Ids = NDArray[np.int64]
 STREAMS = ("labeled", "pseudo_labeled", "unlabeled", "open")
 """What a stage's batches can be drawn from; of what a teacher filled in, the first two are shown."""
@@ -32,23 +36,23 @@ class TrainingPools:
     train: Ids
     status: NDArray[np.uint8]
 
-    @property
+    @cached_property
     def labeled(self) -> Ids:
         """Cases of which a human examined at least one class."""
         return self.train[has_labels(self.status[self.train])]
 
-    @property
+    @cached_property
     def unlabeled(self) -> Ids:
         """Cases of which nothing is known."""
         return self.train[~has_labels(self.status[self.train])]
 
-    @property
+    @cached_property
     def open(self) -> Ids:
         """Cases with a class that nobody examined: the unlabeled ones, and labeled ones that are so in part."""
         cases: Ids = np.union1d(self.unlabeled, self.open_labeled)
         return cases
 
-    @property
+    @cached_property
     def open_labeled(self) -> Ids:
         """Labeled cases with a class that nobody examined."""
         labeled = self.labeled
@@ -71,6 +75,45 @@ class TrainingPools:
         if pseudo_round is None:
             return self.train[:0]
         return np.intersect1d(self.unlabeled, pseudo_round.case_ids[pseudo_round.accepted])
+
+    def not_empty(self, streams: Sequence[str], pseudo_round: PseudoRound | None) -> tuple[str, ...]:
+        """Return the streams that have a case, with a warning of the others.
+
+        Raises:
+            InputError: If none has.
+        """
+        found = tuple(name for name in streams if len(self.of_stream(name, pseudo_round)))
+        if not found:
+            raise InputError(f"{self.name}: no training case is {' or '.join(streams)}; loosen pseudo.filters")
+        for missing in set(streams) - set(found):
+            log.warning("%s: no training case is %s; this stage goes on without", self.name, missing)
+        return found
+
+    def streams(
+        self,
+        names: Sequence[str],
+        batch_sizes: Mapping[str, int],
+        pseudo_round: PseudoRound | None,
+        weights: NDArray[np.float64] | None = None,
+    ) -> list[Stream]:
+        """Return the streams that a stage draws from.
+
+        Args:
+            names: Which, in the order of their rows.
+            batch_sizes: The rows that each takes in the global batch.
+            pseudo_round: What a teacher filled in; labeled and pseudo-labeled cases are drawn with it.
+            weights: Of the draws of the labeled cases.
+        """
+        return [
+            Stream(
+                name,
+                self.of_stream(name, pseudo_round),
+                batch_sizes[name],
+                weights=weights if name == "labeled" else None,
+                completed=pseudo_round is not None and name in ("labeled", "pseudo_labeled"),
+            )
+            for name in names
+        ]
 
     def check(self, streams: Sequence[str], pseudo: bool, complete_labeled: bool) -> None:
         """Refuse streams that can only be empty, before anything is trained.

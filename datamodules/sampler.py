@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from partial_labels.batch import HUMAN
+from partial_labels.errors import InputError
 
 Ids = NDArray[np.int64]
 
@@ -119,6 +120,18 @@ class StreamSampler(Sampler[Draw]):
     def fingerprint(self) -> dict[str, int]:
         """Return a number for each stream, which differs where its cases are others."""
         return {stream.name: zlib.crc32(stream.case_ids.tobytes()) for stream in self.streams}
+
+    def check(self, fingerprint: dict[str, int], where: str) -> None:
+        """Refuse to go on where the streams would draw from other cases than those of a fingerprint.
+
+        Raises:
+            InputError: If they would; ``where`` names the store.
+        """
+        if fingerprint != self.fingerprint():
+            raise InputError(
+                f"{where}: its training cases are not those that the run was begun with; "
+                "restore the source, or start a new run"
+            )
 
     def draw(self, epoch: int, step: int) -> Draw:
         """Return the draw of this process at a step of an epoch, whatever was drawn before."""

@@ -16,7 +16,8 @@ from datamodules.near_duplicates import cluster_vectors, similar_pairs, thumbnai
 from datamodules.presence import present_cells
 from datamodules.stratify import split_units, stratify
 from partial_labels.batch import HUMAN
-from partial_labels.case_store import CaseStore, CaseTable
+from partial_labels.case_store import CaseStore
+from partial_labels.case_table import CaseTable
 from partial_labels.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -140,7 +141,10 @@ def make_split(
         drawn = _draw(store, part, cluster, balanced, np.full(folds, 1 / folds), seed)
         part = np.where(part == "train", np.where(drawn == fold, "val", "train"), "")
     split = from_parts(part, cluster, _crossing(vectors, part, similarity))
-    _report(store, split, shown)
+    name, sizes = store.header.name, [f"{len(getattr(split, part))} {part}" for part in PARTS]
+    logger.info("%s: %s cases, %d near-duplicate clusters", name, ", ".join(sizes), len(np.unique(split.cluster)))
+    _refuse_untrainable(store, split, shown)
+    _warn(store, split, shown)
     return split
 
 
@@ -204,11 +208,9 @@ def _crossing(vectors: NDArray[np.float32], part: Parts, similarity: float) -> t
     return tuple((int(train[i]), int(held_out[j])) for pairs in blocks for i, j in pairs)
 
 
-def _report(store: CaseStore, split: Split, shown: NDArray[np.bool_]) -> None:
-    """Refuse an empty part and a class that nobody examined; warn of what crosses, and of classes never shown."""
+def _refuse_untrainable(store: CaseStore, split: Split, shown: NDArray[np.bool_]) -> None:
+    """Refuse an empty part, one that shows nothing, and a class that nobody examined."""
     name = store.header.name
-    sizes = [f"{len(getattr(split, part))} {part}" for part in PARTS]
-    logger.info("%s: %s cases, %d near-duplicate clusters", name, ", ".join(sizes), len(np.unique(split.cluster)))
     for part in ("train", "val"):
         if not len(getattr(split, part)):
             raise InputError(f"{name}: no {part} case; check the split column of the source, or leave it empty")
@@ -221,6 +223,11 @@ def _report(store: CaseStore, split: Split, shown: NDArray[np.bool_]) -> None:
             f"{name}: no case is examined for {names}; take the class out of the class table (classes.json), or put "
             "its id into the examined lists"
         )
+
+
+def _warn(store: CaseStore, split: Split, shown: NDArray[np.bool_]) -> None:
+    """Warn of what a given split cuts, and of classes that a part never shows."""
+    name = store.header.name
     if split.crossing:
         pairs = [f"{store.cases[a].name} ~ {store.cases[b].name}" for a, b in split.crossing]
         logger.warning("%s: the source's split cuts %d near-duplicate pairs: %s", name, len(pairs), some(pairs))

@@ -27,10 +27,12 @@ from rich.console import Console
 from rich.progress import track
 
 from datamodules.case_writing import add_case, check_name, header_of, stored_spacing
-from datamodules.fit import StoredGrid
 from datamodules.sources.base import VolumeSource
-from partial_labels.case_store import FORMAT, CaseStore, CaseStoreWriter
+from datamodules.stored_grid import StoredGrid
+from partial_labels.case_store import CaseStore
+from partial_labels.case_writer import CaseStoreWriter
 from partial_labels.errors import InputError
+from partial_labels.store_header import FORMAT
 
 T = TypeVar("T")
 
@@ -111,7 +113,7 @@ def merge(places: list[Path], path: Path, writer: VolumeWriter) -> None:
     with CaseStoreWriter(path, header, None, writer.source.has_truth) as whole:
         for place in places:
             part = CaseStore.open(place)
-            for row in part.cases.rows:
+            for row in part.cases:
                 check_name(row, names, writer.source)
             whole.extend(part)
         if not whole.rows:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from datamodules.sources.anatomy_classes import ANATOMY_NAMES
+from datamodules.sources.anatomy import ANATOMY_NAMES
 from datamodules.sources.image_file import read_label
 from datamodules.sources.label_csv import read_label_csv, write_label_csv
 from inference.inputs import ImageInput, Input

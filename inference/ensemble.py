@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from augment.mirror import MirrorRule
-from datamodules.fit import Fit, Placement, StoredGrid, to_native
+from datamodules.placement import Placement
+from datamodules.stored_grid import StoredGrid
 from inference.views import TestTimeViews
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
@@ -161,15 +162,13 @@ class Ensemble(nn.Module):
 
         Each member sees the image at its own size: scaled where its rule is to scale, else cropped or padded.
         """
-        height, width = image.shape[-2:]
+        size = image.shape[-2], image.shape[-1]
         parts = []
         for grid in self.grids:
-            fit: Fit = "scale" if grid.fit == "scale" else "pad"
-            answer = self.on_grid(grid, fitted(image, grid.size, fit))
-            same = answer.shape[-2:] == (height, width)
-            if not same:
-                beyond = self.beyond[grid]
-                answer = torch.stack([to_native(one, height, width, fit, beyond=beyond) for one in answer])
+            place = StoredGrid(grid.size, "scale" if grid.fit == "scale" else "pad").place(size)
+            answer = self.on_grid(grid, fitted(image, place))
+            if place.moves:
+                answer = torch.stack([place.native(one, self.beyond[grid]) for one in answer])
             parts.append(answer)
         return self.together(parts)
 
@@ -197,13 +196,12 @@ def common_head(heads: Sequence[Head], threshold: float | None, peak: float | No
     return mean if peak is None else SigmoidHead(mean.threshold, peak=peak)
 
 
-def fitted(image: Float[Tensor, "B I h w"], size: tuple[int, int], fit: Fit) -> Float[Tensor, "B I H W"]:
-    """Bring images to a size by a rule, as :func:`datamodules.fit.fit_image` does when a store is built."""
-    place = Placement.of((image.shape[-2], image.shape[-1]), size, fit)
-    if place.scaled != tuple(image.shape[-2:]):
+def fitted(image: Float[Tensor, "B I h w"], place: Placement) -> Float[Tensor, "B I H W"]:
+    """Bring images to a grid, as :meth:`Placement.image` does when a store is built."""
+    if place.scaled != place.source:
         image = F.interpolate(image, place.scaled, mode="bilinear", align_corners=False, antialias=True)
     rows, columns = place.kept
     target_rows, target_columns = place.stored
-    stored = image.new_zeros(*image.shape[:2], *size)
+    stored = image.new_zeros(*image.shape[:2], *place.size)
     stored[..., target_rows, target_columns] = image[..., rows, columns]
     return stored

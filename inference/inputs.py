@@ -7,31 +7,25 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 from PIL import Image
 from torch import Tensor
 
-from datamodules.fit import Fit, Pair, Size, StoredGrid, to_native
+from datamodules.placement import Pair, Placement
 from datamodules.sources.dicom_series import dicom_files, is_dicom
 from datamodules.sources.image_file import read_image
 from datamodules.sources.nifti_file import is_nifti, stem
 from datamodules.sources.volume import Volume, VolumeReader
+from datamodules.stored_grid import StoredGrid
 from partial_labels.case_store import CaseStore
 from partial_labels.errors import InputError
+from partial_labels.grey_values import intensities
 
 IMAGES = (".png", ".webp")
 WANTED = "PNG, WebP, NIfTI, a folder of them or of a DICOM series, or a case store"
-
-
-class Origin(NamedTuple):
-    """The source's grid of a slice that a store brought to its own: size, rule, and zoom of the rule."""
-
-    size: Size
-    fit: Fit
-    zoom: Pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +38,7 @@ class Scan:
         intercept: See ``slope``.
         voxel_ml: Volume of a voxel in millilitres, where it is known.
         spacing_mm: Side of a pixel of ``image`` (row, column), where it is known.
-        origin: Where ``image`` came from; None where it lies on the source's own grid.
+        origin: How a store brought ``image`` to its own grid; None where it lies on the source's.
         volume: The volume, of a NIfTI file or a DICOM series.
     """
 
@@ -53,7 +47,7 @@ class Scan:
     intercept: float = 0.0
     voxel_ml: float | None = None
     spacing_mm: Pair | None = None
-    origin: Origin | None = None
+    origin: Placement | None = None
     volume: Volume | None = None
 
     @property
@@ -64,13 +58,17 @@ class Scan:
     @property
     def label_shape(self) -> tuple[int, int, int]:
         """(D, rows, columns) of the label map."""
-        return (len(self.image), *(self.origin.size if self.origin else self.size))
+        return (len(self.image), *(self.origin.source if self.origin else self.size))
+
+    def intensities(self, number: int) -> Float[np.ndarray, "I h w"]:
+        """Return the intensities of a slice in [0, 1]."""
+        return intensities(self.image[number], self.slope, self.intercept)
 
     def native(self, probs: Float[Tensor, "C H W"], grid: StoredGrid, beyond: float = 1.0) -> Float[Tensor, "C y x"]:
-        """Bring the probabilities of a slice from a network's grid to the source's; see :func:`to_native`."""
-        if tuple(probs.shape[1:]) != self.size or grid.fit == "spacing":
-            probs = to_native(probs, *self.size, grid.fit, grid.zoom(self.spacing_mm), beyond)
-        return probs if self.origin is None else to_native(probs, *self.origin.size, *self.origin[1:], beyond)
+        """Bring the probabilities of a slice from a network's grid to the source's; see :meth:`Placement.native`."""
+        if grid.size != self.size or grid.fit == "spacing":
+            probs = grid.place(self.size, self.spacing_mm).native(probs, beyond)
+        return probs if self.origin is None else self.origin.native(probs, beyond)
 
 
 class Input(ABC):
@@ -176,22 +174,22 @@ class CaseInput(Input):
     ending = ".png"
 
     def __init__(self, store: CaseStore, number: int) -> None:
-        name = store.cases.rows[number].name
+        name = store.cases[number].name
         super().__init__(store.path, str(Path(name).with_suffix("")) if Path(name).suffix in IMAGES else name)
         self.store, self.number, self.channels = store, number, store.header.channels
 
     def __str__(self) -> str:
-        return f"{self.path}: case {self.store.cases.rows[self.number].name}"
+        return f"{self.path}: case {self.store.cases[self.number].name}"
 
     def read(self) -> Scan:
         """Read it from the memory map."""
-        header, row = self.store.header, self.store.cases.rows[self.number]
+        header, row = self.store.header, self.store.cases[self.number]
         image = np.array(self.store.image(self.number))[None]
         origin = None
         if row.native_offset >= 0:
             fit: Any = header.fit
             grid = StoredGrid(header.size, fit, header.spacing_mm if fit == "spacing" else None)
-            origin = Origin((row.height, row.width), fit, grid.zoom(row.spacing_mm, row.name))
+            origin = grid.place((row.height, row.width), row.spacing_mm, row.name)
         return Scan(image, header.slope, header.intercept, spacing_mm=header.spacing_mm, origin=origin)
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from datamodules.fit import fit_label
 from inference.inputs import Scan
 from partial_labels.classes import ClassTable
 from reports.pictures.canvas import Canvas, ids_in
@@ -35,8 +34,8 @@ def draw_overlay(path: Path, scan: Scan, label: UInt8[np.ndarray, "D y x"], clas
 def tile(scan: Scan, number: int, label: UInt8[np.ndarray, "y x"], classes: ClassTable) -> UInt8[np.ndarray, "H W 3"]:
     """Paint the first channel of a slice as it was read; a label map on another grid is brought to it."""
     if scan.origin is not None:
-        label = fit_label(label, scan.size, scan.origin.fit, 0, scan.origin.zoom)
-    canvas = Canvas(scan.image[number, 0] * np.float32(scan.slope) + np.float32(scan.intercept), SIDE)
+        label = scan.origin.label(label, fill=0)
+    canvas = Canvas(scan.intensities(number)[0], SIDE)
     for index in ids_in(label, num_classes=len(classes)):
         canvas.fill(label == index, classes.colors[index], opacity=0.4)
         canvas.outline(label == index, classes.colors[index])

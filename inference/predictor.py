@@ -15,10 +15,11 @@ from jaxtyping import Float, Shaped, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.fit import StoredGrid, fit_image
+from datamodules.stored_grid import StoredGrid
 from inference.ensemble import Ensemble
 from inference.inputs import Input, Scan
 from partial_labels.errors import InputError
+from partial_labels.grey_values import intensities
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -155,9 +156,8 @@ class Predictor:
         """Return the slices of a batch on one of the grids, intensities in [0, 1], on the device."""
         stored = np.stack([job.stored[grid][number] for job, number in batch])
         scale = torch.tensor([(job.scan.slope, job.scan.intercept) for job, _ in batch], device=self.device)
-        image = torch.from_numpy(stored).to(self.device).float()
         slope, intercept = scale[..., None, None, None].unbind(dim=1)
-        return (image * slope + intercept).clamp_(0, 1).to(self.dtype)
+        return intensities(torch.from_numpy(stored).to(self.device), slope, intercept).to(self.dtype)
 
     def _finish(self, batch: list[Slice], labels: list[Tensor]) -> Iterator[Job]:
         same = all(label.shape == labels[0].shape for label in labels)
@@ -172,8 +172,8 @@ class Predictor:
 
 def on_grid(scan: Scan, grid: StoredGrid, where: str) -> Shaped[np.ndarray, "D I H W"]:
     """Bring slices to a network's grid, as building a store does."""
-    black, zoom = round(-scan.intercept / scan.slope), grid.zoom(scan.spacing_mm, where)
-    return np.stack([fit_image(one, grid.size, grid.fit, black, zoom) for one in scan.image])
+    black, place = round(-scan.intercept / scan.slope), grid.place(scan.size, scan.spacing_mm, where)
+    return np.stack([place.image(one, black) for one in scan.image])
 
 
 def ahead(work: Callable[[T], R], items: Iterable[T], workers: int, most: int) -> Iterator[R]:

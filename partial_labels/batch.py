@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64, UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 
 UNKNOWN = 0
@@ -66,6 +68,15 @@ def derive_background(status: UInt8[Tensor, "B C"]) -> UInt8[Tensor, "B C"]:
     others = status[:, 1:]
     background = torch.where((others > UNKNOWN).all(dim=1), others.amax(dim=1), UNKNOWN)
     return torch.cat([background[:, None].to(status.dtype), others], dim=1)
+
+
+def derive_background_array(status: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Do the same to a (B, C) array, which stays as it is.
+
+    The rule stands once, for what is stored and for what is trained on. Torch wants the array writable.
+    """
+    derived: NDArray[np.uint8] = derive_background(torch.from_numpy(status)).numpy()
+    return derived
 
 
 def one_hot_label(label: UInt8[Tensor, "B H W"], num_classes: int) -> Bool[Tensor, "B C H W"]:

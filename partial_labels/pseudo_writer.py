@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partial_labels.array_file import ArrayFile
-from partial_labels.batch import HUMAN, TEACHER, UNKNOWN, UNSURE
+from partial_labels.batch import HUMAN, TEACHER, UNKNOWN, UNSURE, derive_background_array
 from partial_labels.checksums import write_checksums
 from partial_labels.pseudo_filters import Bools, PseudoTable
 from partial_labels.pseudo_store import ARRAYS, RoundHeader
@@ -109,10 +109,7 @@ class PseudoRoundWriter:
 
 def completed_status(status: NDArray[np.uint8], accepted: Bools) -> NDArray[np.uint8]:
     """Return the status (M, C) with accepted cells ``TEACHER``, and the background derived from the others."""
-    completed = np.where(accepted & (status == UNKNOWN), TEACHER, status).astype(np.uint8)
-    others = completed[:, 1:]
-    completed[:, 0] = np.where((others > UNKNOWN).all(axis=1), others.max(axis=1), UNKNOWN)
-    return completed
+    return derive_background_array(np.where(accepted & (status == UNKNOWN), TEACHER, status).astype(np.uint8))
 
 
 def without_rejected(labels: NDArray[np.uint8], status: NDArray[np.uint8], accepted: Bools) -> NDArray[np.uint8]:

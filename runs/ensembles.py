@@ -14,7 +14,7 @@ from runs.configuration.targets import resolve
 from runs.found import find_checkpoints
 
 ENSEMBLE, MEMBER = "inference.ensemble.Ensemble", "inference.ensemble.Member"
-GRID = "datamodules.fit.StoredGrid"
+GRID = "datamodules.stored_grid.StoredGrid"
 VOLUMES = "datamodules.sources.labeled_volumes.LabeledVolumes"
 
 

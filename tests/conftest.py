@@ -19,8 +19,11 @@ from runs.configuration.targets import PACKAGES
 # call, shapes included; an int passes for a float, as it does for mypy.
 jaxtyping.install_import_hook(list(PACKAGES), "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
-from partial_labels.case_store import CaseRow, CaseStore, CaseStoreWriter, StoreHeader  # noqa: E402
+from partial_labels.case_store import CaseStore  # noqa: E402
+from partial_labels.case_table import CaseRow  # noqa: E402
+from partial_labels.case_writer import CaseStoreWriter  # noqa: E402
 from partial_labels.classes import ClassTable  # noqa: E402
+from partial_labels.store_header import StoreHeader  # noqa: E402
 
 torch.set_num_threads(1)
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None)

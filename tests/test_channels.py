@@ -16,11 +16,13 @@ import predict
 import prepare
 import runs
 from datamodules.build import open_or_build
-from datamodules.dataset import ResidentCases, mean_and_std
+from datamodules.dataset import mean_and_std
+from datamodules.resident_cases import ResidentCases
 from datamodules.sources.challenge_format import export_store
 from datamodules.sources.nifti import NiftiSource
 from datamodules.sources.volume import VolumeReader
 from datamodules.splits import make_split
+from datamodules.stored_grid import StoredGrid
 from partial_labels.case_store import CaseStore
 from partial_labels.errors import InputError
 from runs.configuration.instantiate import build
@@ -110,7 +112,7 @@ def finished(root, tmp_path_factory):
 
 def store_of(root, folder, **options):
     reader = VolumeReader(**{"window": WINDOWS} | options)
-    return open_or_build(NiftiSource(root=str(root), reader=reader), folder, SIDE, "pad")
+    return open_or_build(NiftiSource(root=str(root), reader=reader), folder, StoredGrid.of(SIDE, "pad"))
 
 
 def test_each_window_becomes_a_channel(root, tmp_path):
@@ -132,10 +134,12 @@ def test_a_list_of_one_window_is_that_window(root, tmp_path):
 
 def test_slices_of_another_size_are_fitted_channel_by_channel(root, tmp_path):
     source = NiftiSource(root=str(root), reader=VolumeReader(window=WINDOWS))
-    whole = open_or_build(source, tmp_path, (20, 48), "scale")
+    whole = open_or_build(source, tmp_path, StoredGrid.of((20, 48), "scale"))
     for channel, window in enumerate(WINDOWS):
         alone = NiftiSource(root=str(root), reader=VolumeReader(window=window))
-        assert np.array_equal(whole.images[:, channel], open_or_build(alone, tmp_path, (20, 48), "scale").images)
+        assert np.array_equal(
+            whole.images[:, channel], open_or_build(alone, tmp_path, StoredGrid.of((20, 48), "scale")).images
+        )
 
 
 def test_only_a_slice_without_anything_in_any_channel_is_left_out(tmp_path):
@@ -144,7 +148,7 @@ def test_only_a_slice_without_anything_in_any_channel_is_left_out(tmp_path):
     values[..., 2] = 100  # of one value, which each window shows in another grey
     write(tmp_path / "set" / "images" / "a.nii.gz", values)
     source = NiftiSource(root=str(tmp_path / "set"), classes=["liver"], reader=VolumeReader(window=WINDOWS))
-    assert [row.name for row in open_or_build(source, tmp_path, 4, "pad").cases] == ["a_0001"]
+    assert [row.name for row in open_or_build(source, tmp_path, StoredGrid.of(4, "pad")).cases] == ["a_0001"]
 
 
 def test_every_channel_has_statistics_of_its_own(root, tmp_path):
@@ -319,7 +323,7 @@ def test_a_joined_set_keeps_its_channels(root, tmp_path):
     given = {"_target_": READER, "window": [list(window) for window in WINDOWS]}
     part = {"_target_": "datamodules.sources.nifti.NiftiSource", "root": str(root), "reader": given}
     node = {"_target_": "datamodules.sources.joined.JoinedSource", "sources": {"a": part}, "reader": given}
-    joined = open_or_build(build(node), tmp_path, SIDE, "pad")
+    joined = open_or_build(build(node), tmp_path, StoredGrid.of(SIDE, "pad"))
     assert np.array_equal(joined.images, store_of(root, tmp_path).images)
 
 

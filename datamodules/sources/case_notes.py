@@ -71,15 +71,12 @@ def read_case_notes(path: Path | None, names: Collection[str], classes: ClassTab
     notes: dict[str, CaseNote] = {}
     for line, row in rows:
         name, where = row["case"].strip(), f"{path} line {line}"
-        if name not in names or name in notes or "" in row:
-            fault = (
-                "has more cells than the header"
-                if "" in row
-                else "comes twice"
-                if name in notes
-                else "is no case of the set"
-            )
-            raise InputError(f"{where}: {name!r} {fault}; mend the row")
+        if "" in row:
+            raise InputError(f"{where}: {name!r} has more cells than the header; mend the row")
+        if name in notes:
+            raise InputError(f"{where}: {name!r} comes twice; mend the row")
+        if name not in names:
+            raise InputError(f"{where}: {name!r} is no case of the set; mend the row")
         notes[name] = _note(row, name, where, classes)
     missing = sorted(set(names) - set(notes))
     if missing:

@@ -22,12 +22,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.sources.anatomy_classes import ANATOMY_NAMES
+from datamodules.sources.anatomy import ANATOMY_NAMES
 from datamodules.sources.base import Source, SourceCase
+from datamodules.sources.file_stamp import stamp
 from datamodules.sources.image_file import read_image
 from datamodules.sources.label_csv import read_label_csv
 from datamodules.sources.slices import read_classes
-from partial_labels.case_store import CaseRow
+from partial_labels.case_table import CaseRow
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 
@@ -69,7 +70,7 @@ class ChallengeSource(Source):
     def fingerprint(self) -> str:
         """Hash what is examined, the class table, and size and time of the table and of every image."""
         listed = None if self.listed is None else self.listed.tolist()
-        stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in (self.table, *self.images)]
+        stats = [stamp(path) for path in (self.table, *self.images)]
         return hashlib.sha256(json.dumps([listed, self.classes.to_json(), stats]).encode()).hexdigest()
 
     def __len__(self) -> int:

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from datamodules.sources.base import SourceCase, VolumeSource, is_constant
 from datamodules.sources.case_notes import examined_of, read_case_notes
 from datamodules.sources.dicom_series import dicom_files
+from datamodules.sources.file_stamp import stamp
 from datamodules.sources.volume import VolumeReader
 from datamodules.sources.volume_labels import VolumeLabel
 from partial_labels.batch import IGNORE
-from partial_labels.case_store import CaseRow
+from partial_labels.case_table import CaseRow
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 
@@ -125,7 +126,7 @@ class LabeledVolumes(VolumeSource):
         if number not in self._fingerprints:
             scan = self.scans[number]
             files = dicom_files(scan.image) if scan.image.is_dir() else [scan.image]
-            stats = [size_and_time(path) for path in (*files, *(scan.label.files if scan.label else ()))]
+            stats = [stamp(path) for path in (*files, *(scan.label.files if scan.label else ()))]
             note, meaning = self.notes[scan.name], scan.label.meaning if scan.label else ""
             known = [scan.name, note.group, note.split or scan.split, self.examined[scan.name].tolist(), meaning]
             self._fingerprints[number] = json.dumps([known, stats])
@@ -151,16 +152,3 @@ class LabeledVolumes(VolumeSource):
             )
             image = grey[index] if self.channels > 1 else grey[index, 0]
             yield SourceCase(row, image, drawn, examined, spacing_mm=volume.frame.spacing_mm)
-
-
-def size_and_time(path: Path) -> tuple[str, int, int]:
-    """Return name, size and time of a file.
-
-    Raises:
-        InputError: If it cannot be looked at, as behind a link that leads nowhere.
-    """
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise InputError(f"{path}: not there ({error.strerror}); restore it, or the link that leads to it") from error
-    return path.name, stat.st_size, stat.st_mtime_ns

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.random import SeedSequence, default_rng
 from numpy.typing import NDArray
 
+from datamodules.sources.anatomy import ANATOMY_NAMES, STRUCTURE_ID, select_structures
 from datamodules.sources.base import Source, SourceCase
-from datamodules.sources.phantom_anatomy import NAMES, STRUCTURE_ID, select_structures
 from datamodules.sources.phantom_body import Body
 from datamodules.sources.phantom_render import make_textures, render
-from partial_labels.case_store import CaseRow
+from partial_labels.case_table import CaseRow
 from partial_labels.classes import ClassTable
 
 VERSION = 3
@@ -131,7 +131,7 @@ class PhantomSource(Source):
     @cached_property
     def _renumber(self) -> NDArray[np.uint8]:
         """The id here of each id of the full table."""
-        table = np.zeros(len(NAMES) + 1, dtype=np.uint8)
+        table = np.zeros(len(ANATOMY_NAMES) + 1, dtype=np.uint8)
         for number, name in enumerate(self.structures, start=1):
             table[STRUCTURE_ID[name]] = number
         return table

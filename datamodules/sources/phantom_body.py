@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from datamodules.sources.phantom_anatomy import STRUCTURE_ID
+from datamodules.sources.anatomy import STRUCTURE_ID
 from datamodules.sources.phantom_atlas import ARM_PARTS, OUTLINES, PARTS, TISSUES, WALL, Part, Tissue
 from datamodules.sources.phantom_scan import Scan
 from datamodules.sources.phantom_shapes import Z_PIXELS, Chain, Floats, Solid, Sweep

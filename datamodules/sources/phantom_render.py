@@ -7,7 +7,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from datamodules.sources.phantom_anatomy import GRID, STRUCTURE_ID
+from datamodules.sources.anatomy import GRID, STRUCTURE_ID
 from datamodules.sources.phantom_body import KEEP, NO_GAS, Body, Grey, Placed
 from datamodules.sources.phantom_scan import pixel_axis
 from datamodules.sources.phantom_shapes import Floats, Section

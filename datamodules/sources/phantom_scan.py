@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from datamodules.sources.phantom_anatomy import GRID
+from datamodules.sources.anatomy import GRID
 from datamodules.sources.phantom_shapes import Floats, Section
 
 PHASES = (0.2, 0.25, 0.55)

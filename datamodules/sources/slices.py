@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from datamodules.sources.base import Source, SourceCase
+from datamodules.sources.file_stamp import stamp
 from datamodules.sources.image_file import read_image, read_label
 from datamodules.sources.manifest import read_manifest
 from partial_labels.classes import ClassTable
@@ -76,7 +76,8 @@ class SlicesSource(Source):
         for item in self.slices:
             for path in (item.image, item.label):
                 if path is not None:
-                    digest.update(_size_and_time(path, item.where).encode())
+                    _, size, time = stamp(path, f"{item.where}: {path} is missing; restore it or take its row out")
+                    digest.update(f" {size} {time}".encode())
         return digest.hexdigest()
 
     def __len__(self) -> int:
@@ -130,11 +131,3 @@ def read_names(path: Path) -> list[str]:
     if named != list(range(1, len(named) + 1)):
         raise InputError(f"{path}: ids {named} leave a gap; number the classes 1, 2, ... and renumber the labels")
     return [dict(names)[index].strip() for index in named]
-
-
-def _size_and_time(path: Path, where: str) -> str:
-    try:
-        stat = os.stat(path)
-    except OSError as error:
-        raise InputError(f"{where}: {path} is missing; restore it or take its row out") from error
-    return f" {stat.st_size} {stat.st_mtime_ns}"

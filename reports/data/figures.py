@@ -68,8 +68,7 @@ def _draw_channel(axes: Any, every: Counts, inside: Counts) -> None:
 
 def unit_image(store: CaseStore, index: int, channel: int = 0) -> Float[np.ndarray, "H W"]:
     """Return the intensities of a case's channel in [0, 1]."""
-    image = store.image(index)[channel].astype(np.float32)
-    return (image * np.float32(store.header.slope) + np.float32(store.header.intercept)).clip(0, 1)
+    return store.header.intensities(store.image(index)[channel])
 
 
 def draw_cases(store: CaseStore, lines: Mapping[str, Sequence[int]], output: Path) -> Path:

@@ -71,8 +71,7 @@ def read_slice(store: CaseStore, index: int) -> Slice:
     """Read a case; where the rows run from left to right, turn it as radiologists look at it, front up."""
     assert store.truth is not None
     header = store.header
-    stored = np.asarray(store.first_channel[index], dtype=np.float32)
-    image = stored * np.float32(header.slope) + np.float32(header.intercept)
+    image = header.intensities(np.asarray(store.first_channel[index]))
     truth = np.asarray(store.truth[index])
     if header.left_right_axis == "rows":
         image, truth = image.T[::-1, ::-1], truth.T[::-1, ::-1]

@@ -29,7 +29,7 @@ PACKAGES = (
 """The packages of ours that have targets."""
 PLACES = (
     *("augment", "callbacks", "lightning_modules", "losses", "metrics", "models"),
-    *("datamodules.partial_label", "datamodules.sources", "datamodules.fit"),
+    *("datamodules.partial_label", "datamodules.sources", "datamodules.stored_grid"),
     *("inference.ensemble", "inference.postprocess", "inference.prediction", "inference.views"),
     *("partial_labels.agreement", "partial_labels.head", "partial_labels.pseudo_filters"),
     *("runs.hardware.trainer", "runs.metrics_csv", "runs.sweeps.trial"),

@@ -17,10 +17,14 @@ import pytest
 import datamodules.build
 from datamodules.build import open_or_build
 from datamodules.sources.base import Source, SourceCase
+from datamodules.stored_grid import StoredGrid
 from partial_labels.batch import HUMAN, IGNORE, UNKNOWN
-from partial_labels.case_store import CaseRow, CaseStore
+from partial_labels.case_store import CaseStore
+from partial_labels.case_table import CaseRow
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
+
+GRID = StoredGrid((8, 8), "scale")
 
 
 def made_case(index=0, shape=(8, 8), **changes):
@@ -58,8 +62,8 @@ class MadeSource(Source):
 
 def test_a_store_is_built_once_and_then_opened(tmp_path):
     source = MadeSource(made_case(0), made_case(1))
-    first = open_or_build(source, tmp_path / "cache", 8, "scale")
-    again = open_or_build(source, tmp_path / "cache", (8, 8), "scale")
+    first = open_or_build(source, tmp_path / "cache", GRID)
+    again = open_or_build(source, tmp_path / "cache", StoredGrid.of((8, 8), "scale"))
     assert first.path == again.path
     assert first.path.name.startswith("made-")
     assert source.readings == 1
@@ -73,20 +77,20 @@ def test_a_store_is_built_once_and_then_opened(tmp_path):
     ("version", "size", "fit"), [("2", 8, "scale"), ("1", 9, "scale"), ("1", (8, 9), "scale"), ("1", 8, "pad")]
 )
 def test_whatever_changes_the_content_changes_the_store(tmp_path, version, size, fit):
-    before = open_or_build(MadeSource(made_case()), tmp_path, 8, "scale")
-    after = open_or_build(MadeSource(made_case(), version=version), tmp_path, size, fit)
+    before = open_or_build(MadeSource(made_case()), tmp_path, GRID)
+    after = open_or_build(MadeSource(made_case(), version=version), tmp_path, StoredGrid.of(size, fit))
     assert before.path != after.path
 
 
 def test_another_format_is_another_store(tmp_path, monkeypatch):
-    before = datamodules.build.store_path(MadeSource(), tmp_path, (8, 8), "scale")
+    before = datamodules.build.store_path(MadeSource(), tmp_path, GRID)
     monkeypatch.setattr(datamodules.build, "FORMAT", datamodules.build.FORMAT + 1)
-    assert datamodules.build.store_path(MadeSource(), tmp_path, (8, 8), "scale") != before
+    assert datamodules.build.store_path(MadeSource(), tmp_path, GRID) != before
 
 
 def test_slices_of_another_size_keep_their_native_label(tmp_path):
     cases = made_case(0), made_case(1, (8, 16)), made_case(2, (4, 4))
-    store = open_or_build(MadeSource(*cases), tmp_path, 8, "scale")
+    store = open_or_build(MadeSource(*cases), tmp_path, GRID)
     assert store.cases.column("native_offset").tolist() == [-1, 0, 128]
     for index, case in enumerate(cases):
         assert np.array_equal(store.native_label(index), case.label)
@@ -97,7 +101,7 @@ def test_slices_of_another_size_keep_their_native_label(tmp_path):
 
 def test_the_truth_is_fitted_like_the_label_and_kept_apart(tmp_path):
     truth = np.full((8, 16), 2, np.uint8)
-    store = open_or_build(MadeSource(made_case(0, (8, 16), truth=truth)), tmp_path, 8, "scale")
+    store = open_or_build(MadeSource(made_case(0, (8, 16), truth=truth)), tmp_path, GRID)
     assert np.array_equal(store.truth[0] == IGNORE, store.labels[0] == IGNORE)
     assert set(np.unique(store.truth)) == {2, IGNORE}
     assert set(np.unique(store.labels)) == {0, 1, IGNORE}
@@ -106,7 +110,7 @@ def test_the_truth_is_fitted_like_the_label_and_kept_apart(tmp_path):
 def test_padding_has_intensity_zero_whatever_is_stored(tmp_path):
     source = MadeSource(made_case(0, (8, 16), image=np.arange(128, dtype=np.int16).reshape(8, 16)))
     source.image_dtype, source.slope, source.intercept = "int16", 1 / 2000, 0.5
-    store = open_or_build(source, tmp_path, 8, "scale")
+    store = open_or_build(source, tmp_path, GRID)
     assert (store.images[0, 0] * store.header.slope + store.header.intercept == 0).all()
 
 
@@ -124,7 +128,7 @@ def test_padding_has_intensity_zero_whatever_is_stored(tmp_path):
 def test_the_spacing_follows_the_scaling(tmp_path, shapes, size, fit, expected):
     source = MadeSource(*(made_case(i, shape) for i, shape in enumerate(shapes)))
     source.spacing_mm = (1.5, 2.0)
-    assert open_or_build(source, tmp_path, size, fit).header.spacing_mm == expected
+    assert open_or_build(source, tmp_path, StoredGrid.of(size, fit)).header.spacing_mm == expected
 
 
 def drawn(index):
@@ -147,43 +151,40 @@ def drawn(index):
 def test_a_wrong_case_is_named_in_one_line_and_nothing_is_left(tmp_path, case, message):
     case = replace(case, row=CaseRow("1.png", "g", "v"))
     with pytest.raises(InputError, match=message) as caught:
-        open_or_build(MadeSource(made_case(0), case), tmp_path, 8, "scale")
+        open_or_build(MadeSource(made_case(0), case), tmp_path, GRID)
     assert "\n" not in str(caught.value)
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == []
 
 
 def test_two_cases_of_one_name_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"0\.png: two cases have this name"):
-        open_or_build(MadeSource(made_case(0), made_case(0)), tmp_path, 8, "scale")
+        open_or_build(MadeSource(made_case(0), made_case(0)), tmp_path, GRID)
 
 
 def test_ignored_pixels_are_no_class(tmp_path):
-    store = open_or_build(MadeSource(made_case(label=drawn(IGNORE))), tmp_path, 8, "scale")
+    store = open_or_build(MadeSource(made_case(label=drawn(IGNORE))), tmp_path, GRID)
     assert store.labels[0, 0, 0] == IGNORE
 
 
-def test_an_empty_source_and_odd_sizes_are_refused(tmp_path):
+def test_an_empty_source_is_refused(tmp_path):
     with pytest.raises(InputError, match="no case"):
-        open_or_build(MadeSource(), tmp_path, 8, "scale")
-    for size in (0, (8, -1)):
-        with pytest.raises(InputError, match="positive sides"):
-            open_or_build(MadeSource(made_case()), tmp_path, size, "scale")
+        open_or_build(MadeSource(), tmp_path, GRID)
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="name another cache"):
-        open_or_build(MadeSource(made_case()), tmp_path / "file", 8, "scale")
+        open_or_build(MadeSource(made_case()), tmp_path / "file", GRID)
 
 
 def test_the_pairs_are_logged_at_the_build(tmp_path, caplog):
     source = MadeSource(made_case())
     with caplog.at_level(logging.INFO):
-        open_or_build(source, tmp_path, 8, "scale")
+        open_or_build(source, tmp_path, GRID)
     assert "left_right_axis=none; left/right pairs: kidney_left <-> kidney_right" in caplog.messages
     caplog.clear()
     with caplog.at_level(logging.INFO):
-        open_or_build(source, tmp_path, 8, "scale")
+        open_or_build(source, tmp_path, GRID)
     assert caplog.messages == []
 
 
@@ -196,7 +197,10 @@ def test_of_two_at_once_one_builds_and_the_other_waits(tmp_path):
 
     source = SlowSource(made_case(0), made_case(1))
     found: list[CaseStore] = []
-    threads = [threading.Thread(target=lambda: found.append(open_or_build(source, tmp_path, 8, "pad"))) for _ in "abc"]
+    threads = [
+        threading.Thread(target=lambda: found.append(open_or_build(source, tmp_path, StoredGrid.of(8, "pad"))))
+        for _ in "abc"
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -210,14 +214,14 @@ def test_what_a_killed_build_left_is_removed_by_the_next(tmp_path):
     script = textwrap.dedent("""
         import os, signal, sys
         sys.path.insert(0, sys.argv[2])
-        from test_build import MadeSource, made_case, open_or_build
+        from test_build import GRID, MadeSource, made_case, open_or_build
 
         class KilledSource(MadeSource):
             def cases(self):
                 yield self.made[0]
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        open_or_build(KilledSource(made_case(0), made_case(1)), sys.argv[1], 8, "scale")
+        open_or_build(KilledSource(made_case(0), made_case(1)), sys.argv[1], GRID)
     """)
     here = Path(__file__)
     command = [sys.executable, "-c", script, str(tmp_path), str(here.parent)]
@@ -229,6 +233,6 @@ def test_what_a_killed_build_left_is_removed_by_the_next(tmp_path):
     other = tmp_path / ".other-0123.abc"
     other.mkdir()
 
-    store = open_or_build(MadeSource(made_case(0), made_case(1)), tmp_path, 8, "scale")
+    store = open_or_build(MadeSource(made_case(0), made_case(1)), tmp_path, GRID)
     assert len(store) == 2
     assert {path for path in tmp_path.iterdir() if path.is_dir()} == {store.path, other}

@@ -11,14 +11,17 @@ from PIL import Image
 
 from datamodules.build import open_or_build
 from datamodules.sources import challenge_format
-from datamodules.sources.anatomy_classes import ANATOMY_NAMES
+from datamodules.sources.anatomy import ANATOMY_NAMES
 from datamodules.sources.challenge import ChallengeSource
 from datamodules.sources.challenge_format import export_store, write_challenge
 from datamodules.sources.phantom import PhantomSource
+from datamodules.stored_grid import StoredGrid
 from partial_labels.batch import HUMAN, IGNORE
-from partial_labels.case_store import CaseRow, CaseStoreWriter, StoreHeader
+from partial_labels.case_table import CaseRow
+from partial_labels.case_writer import CaseStoreWriter
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
+from partial_labels.store_header import StoreHeader
 
 SIZE = (6, 9)
 N = 12
@@ -45,7 +48,7 @@ def folder(tmp_path):
 
 
 def build(root, cache, **options):
-    return open_or_build(ChallengeSource(root, **options), cache, SIZE, "scale")
+    return open_or_build(ChallengeSource(root, **options), cache, StoredGrid.of(SIZE, "scale"))
 
 
 def test_what_is_written_is_read_in_numeric_order(folder, tmp_path):
@@ -198,10 +201,12 @@ def test_a_store_written_out_comes_back_the_same(tmp_path):
 @pytest.mark.parametrize("structures", [None, ["liver", "kidney_left", "kidney_right", "spleen"]])
 def test_a_phantom_written_out_and_read_back_gives_the_same_store(tmp_path, structures):
     phantom = open_or_build(
-        PhantomSource(num_slices=20, image_size=48, structures=structures), tmp_path / "cache", 48, "scale"
+        PhantomSource(num_slices=20, image_size=48, structures=structures),
+        tmp_path / "cache",
+        StoredGrid.of(48, "scale"),
     )
     export_store(phantom, tmp_path / "set")
-    store = open_or_build(ChallengeSource(tmp_path / "set"), tmp_path / "cache", 48, "scale")
+    store = open_or_build(ChallengeSource(tmp_path / "set"), tmp_path / "cache", StoredGrid.of(48, "scale"))
     assert np.array_equal(store.images, phantom.images)
     assert np.array_equal(store.labels, phantom.labels)
     assert np.array_equal(store.status, phantom.status)

@@ -12,6 +12,7 @@ from pydicom.uid import JPEG2000Lossless, RLELossless, generate_uid
 from datamodules.build import open_or_build
 from datamodules.sources.dicom import DicomSource
 from datamodules.sources.volume import VolumeReader
+from datamodules.stored_grid import StoredGrid
 from partial_labels.errors import InputError
 from tests.volumes import write, write_series
 
@@ -46,7 +47,9 @@ def root(tmp_path):
 
 
 def build(root, cache, **options):
-    return open_or_build(DicomSource(root=str(root), **{"reader": WINDOW} | options), cache, SHAPE[1::-1], "pad")
+    return open_or_build(
+        DicomSource(root=str(root), **{"reader": WINDOW} | options), cache, StoredGrid.of(SHAPE[1::-1], "pad")
+    )
 
 
 def test_series_come_through_in_units_and_order(root, tmp_path):

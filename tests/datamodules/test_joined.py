@@ -12,8 +12,9 @@ from datamodules.sources.base import Source, SourceCase
 from datamodules.sources.joined import JoinedSource
 from datamodules.sources.nifti import NiftiSource
 from datamodules.sources.volume import VolumeReader
+from datamodules.stored_grid import StoredGrid
 from partial_labels.batch import IGNORE
-from partial_labels.case_store import CaseRow
+from partial_labels.case_table import CaseRow
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 from runs.configuration import instantiate
@@ -51,7 +52,7 @@ class MadeSource(Source):
 
 
 def build(cache, **options):
-    return open_or_build(JoinedSource(**options), cache, 4, "pad")
+    return open_or_build(JoinedSource(**options), cache, StoredGrid.of(4, "pad"))
 
 
 ABDOMEN = ["liver", "spleen", "pancreas"]
@@ -156,7 +157,7 @@ def test_sets_of_volumes_keep_their_volumes_apart_and_join_sets_of_slices(tmp_pa
     }
     joined = JoinedSource(sources)
     assert joined.volumes == ["a/c0", "a/c1", "b/c0", "b/c1", "c"]
-    store = open_or_build(joined, tmp_path / "cache", 4, "pad")
+    store = open_or_build(joined, tmp_path / "cache", StoredGrid.of(4, "pad"))
     assert store.status[:, 1:].tolist() == [[1, 0, 0]] * 6 + [[0, 1, 0]] * 6 + [[1, 1, 1]]
     assert store.header.left_right_axis == "columns"
     assert store.header.spacing_mm is None
@@ -195,5 +196,5 @@ def test_the_page_s_example_joins_what_it_names(tmp_path):
     cfg.data.source.sources.kits.root, cfg.data.source.sources.total.root = str(kits), str(total)
     source = instantiate.build(cfg.data.source)
     assert source.classes.foreground == ("kidney", "tumour", "liver", "spleen")
-    store = open_or_build(source, tmp_path / "cache", 4, "pad")
+    store = open_or_build(source, tmp_path / "cache", StoredGrid.of(4, "pad"))
     assert store.status[:, 1:].tolist() == [[1, 1, 0, 0]] * 3 + [[1, 0, 1, 1]] * 3

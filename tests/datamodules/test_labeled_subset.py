@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from datamodules.labeled_subset import hide_classes, select_labeled, show, show_as_sets
 from partial_labels.batch import HUMAN, IGNORE, UNKNOWN, UNSURE
-from partial_labels.case_store import CaseRow, CaseTable
+from partial_labels.case_table import CaseRow, CaseTable
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 

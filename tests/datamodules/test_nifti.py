@@ -9,6 +9,7 @@ import pytest
 from datamodules.build import open_or_build
 from datamodules.sources.nifti import NiftiSource
 from datamodules.sources.volume import VolumeReader
+from datamodules.stored_grid import StoredGrid
 from partial_labels.batch import IGNORE
 from partial_labels.errors import InputError
 from tests.volumes import write
@@ -57,8 +58,8 @@ def organs(tmp_path):
     return root
 
 
-def build(source, cache, size=SHAPE[1::-1], **options):
-    return open_or_build(source, cache, size, "pad", **options)
+def build(source, cache):
+    return open_or_build(source, cache, StoredGrid.of(SHAPE[1::-1], "pad"))
 
 
 def test_label_maps_come_through_however_they_lie(maps, tmp_path):
@@ -79,7 +80,7 @@ def test_label_maps_come_through_however_they_lie(maps, tmp_path):
 
 
 def test_the_native_label_is_the_source_s_own(maps, tmp_path):
-    store = open_or_build(NiftiSource(root=str(maps)), tmp_path / "cache", 16, "spacing", (0.5, 0.5))
+    store = open_or_build(NiftiSource(root=str(maps)), tmp_path / "cache", StoredGrid.of(16, "spacing", (0.5, 0.5)))
     assert store.header.spacing_mm == (0.5, 0.5)
     for index in (0, 7):
         assert np.array_equal(store.native_label(index), radiological(drawn(index // 4))[index % 4])

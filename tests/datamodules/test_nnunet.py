@@ -8,6 +8,7 @@ import pytest
 from datamodules.build import open_or_build
 from datamodules.sources.nnunet import NnunetSource
 from datamodules.sources.volume import VolumeReader
+from datamodules.stored_grid import StoredGrid
 from partial_labels.batch import IGNORE
 from partial_labels.errors import InputError
 from tests.volumes import write
@@ -51,7 +52,9 @@ def say(root, **changes):
 
 
 def build(root, cache, **options):
-    return open_or_build(NnunetSource(root=str(root), reader=WINDOW, **options), cache, SHAPE[1::-1], "pad")
+    return open_or_build(
+        NnunetSource(root=str(root), reader=WINDOW, **options), cache, StoredGrid.of(SHAPE[1::-1], "pad")
+    )
 
 
 def test_a_set_comes_through(root, tmp_path):

@@ -4,8 +4,9 @@ import torch
 
 from augment.geometry import RandomGeometry
 from augment.views import WeakView
-from datamodules.dataset import ResidentCases, mean_and_std
+from datamodules.dataset import mean_and_std
 from datamodules.partial_label import PartialLabelDataModule
+from datamodules.resident_cases import ResidentCases
 from datamodules.sources.slices import SlicesSource
 from partial_labels.batch import HUMAN, TEACHER, UNKNOWN
 from partial_labels.errors import InputError

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from datamodules.sources.anatomy import ANATOMY_NAMES
 from datamodules.sources.phantom import PhantomSource
-from datamodules.sources.phantom_anatomy import NAMES
 from partial_labels.errors import InputError
 
 
@@ -50,7 +50,7 @@ def test_a_selection_is_renumbered_in_the_order_of_the_table():
     assert part.classes.foreground == ("aorta", "liver", "spleen")
     for small, full in zip(part.cases(), source().cases(), strict=True):
         for number, name in enumerate(part.structures, start=1):
-            np.testing.assert_array_equal(small.truth == number, full.truth == 1 + NAMES.index(name))
+            np.testing.assert_array_equal(small.truth == number, full.truth == 1 + ANATOMY_NAMES.index(name))
 
 
 def test_min_pixels_composes_with_structures():

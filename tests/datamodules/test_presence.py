@@ -4,8 +4,11 @@ import numpy as np
 
 from datamodules.presence import present_cells
 from partial_labels.batch import IGNORE
-from partial_labels.case_store import CaseRow, CaseStore, CaseStoreWriter, StoreHeader
+from partial_labels.case_store import CaseStore
+from partial_labels.case_table import CaseRow
+from partial_labels.case_writer import CaseStoreWriter
 from partial_labels.classes import ClassTable
+from partial_labels.store_header import StoreHeader
 
 
 def test_present_cells_are_those_of_the_labels(tmp_path):

@@ -12,6 +12,7 @@ from PIL import Image
 
 from datamodules.build import open_or_build
 from datamodules.sources.slices import SlicesSource
+from datamodules.stored_grid import StoredGrid
 from partial_labels.batch import HUMAN
 from partial_labels.case_store import CaseStore
 from partial_labels.errors import InputError
@@ -69,7 +70,7 @@ def folder(tmp_path):
 
 
 def build(root, cache, size=(12, 10), **options):
-    return open_or_build(SlicesSource(root, **options), cache, size, "scale")
+    return open_or_build(SlicesSource(root, **options), cache, StoredGrid.of(size, "scale"))
 
 
 def test_a_folder_comes_through_unchanged(folder, tmp_path):
@@ -115,7 +116,7 @@ def test_each_slice_keeps_its_spacing_where_they_differ(folder, tmp_path):
     assert [row.spacing_mm for row in store.cases] == [(1.5, 2.0), (3.0, 3.0), None]
     assert store.header.spacing_mm is None
     change(folder, 4, spacing_mm="3")
-    spaced = open_or_build(SlicesSource(folder), tmp_path / "cache", (12, 10), "spacing", (1.5, 2.0))
+    spaced = open_or_build(SlicesSource(folder), tmp_path / "cache", StoredGrid.of((12, 10), "spacing", (1.5, 2.0)))
     assert spaced.header.spacing_mm == (1.5, 2.0)
     assert np.array_equal(spaced.images[0], picture(0)) and not np.array_equal(spaced.images[1], picture(1))
 

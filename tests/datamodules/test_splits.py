@@ -15,9 +15,11 @@ from datamodules.near_duplicates import cluster_vectors, thumbnail_vectors
 from datamodules.splits import PARTS, Split, make_split
 from datamodules.stratify import split_units
 from partial_labels.batch import HUMAN
-from partial_labels.case_store import CaseRow, CaseStore, CaseTable, StoreHeader
+from partial_labels.case_store import CaseStore
+from partial_labels.case_table import CaseRow, CaseTable
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
+from partial_labels.store_header import StoreHeader
 
 ACDC = Path(__file__).parents[3] / "shared" / "data" / "acdc"
 SIDE = 8

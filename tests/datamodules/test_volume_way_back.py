@@ -11,10 +11,10 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from datamodules.fit import StoredGrid, fit_image, to_native
 from datamodules.partial_label import PartialLabelDataModule
 from datamodules.sources.nifti import NiftiSource
 from datamodules.sources.volume import VolumeReader
+from datamodules.stored_grid import StoredGrid
 from partial_labels.batch import IGNORE, ValidationBatch
 from partial_labels.errors import InputError
 from tests.volumes import ORIENTATIONS, MadeVolumes, write, write_series
@@ -47,14 +47,13 @@ def test_a_structure_comes_back_in_its_place(tmp_path_factory, orientation, spac
     path = write(folder / "ct.nii.gz", mask, orientation=orientation, spacing=spacing)
     volume = VolumeReader(orientation="PLS").read(path)
     grid = StoredGrid(size, fit, (1.0, 1.2) if fit == "spacing" else None)
-    zoom = grid.zoom(volume.frame.spacing_mm)
-    if fit != "scale":  # else a part of the structure is cropped away
-        assume(all(s >= n * z for s, n, z in zip(size, (SHAPE[1], SHAPE[0]), zoom, strict=True)))
+    place = grid.place((SHAPE[1], SHAPE[0]), volume.frame.spacing_mm)
+    assume(min(place.offset) >= 0)  # else a part of the structure is cropped away
     predicted = []
     for one in volume.image:
-        image = fit_image(one * np.uint8(200), size, fit, zoom=zoom)
+        image = place.image(one * np.uint8(200))
         seen = torch.from_numpy(image / np.float32(200))  # a network that answers what it sees
-        back = to_native(torch.stack([1 - seen, seen]), *one.shape, fit, zoom)
+        back = place.native(torch.stack([1 - seen, seen]))
         predicted.append(back.argmax(0).numpy().astype(np.uint8))
     volume.write(folder / "out.nii.gz", np.stack(predicted))
     before, after = nibabel.load(path), nibabel.load(folder / "out.nii.gz")

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from datamodules.build import open_or_build
-from partial_labels.case_store import CaseStoreWriter
+from datamodules.stored_grid import StoredGrid
+from partial_labels.case_writer import CaseStoreWriter
 from partial_labels.errors import InputError
 from partial_labels.pseudo_store import PseudoRound
 from partial_labels.pseudo_writer import PseudoRoundWriter
@@ -103,8 +104,11 @@ def test_a_killed_store_build_leaves_nothing_that_is_taken_for_a_store(
     source = build(small_run(slices_folder).data.source)
     with monkeypatch.context() as patch:
         dying_at(patch, CaseStoreWriter, "add", count)
-        assert forked(lambda: open_or_build(source, tmp_path / "cache", (32, 32), "scale")) == signal.SIGKILL
-    store = open_or_build(source, tmp_path / "cache", (32, 32), "scale")
+        assert (
+            forked(lambda: open_or_build(source, tmp_path / "cache", StoredGrid.of((32, 32), "scale")))
+            == signal.SIGKILL
+        )
+    store = open_or_build(source, tmp_path / "cache", StoredGrid.of((32, 32), "scale"))
     assert len(store) == 12
     assert len([path for path in (tmp_path / "cache").iterdir() if path.is_dir()]) == 1
 

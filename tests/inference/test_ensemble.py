@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from augment.mirror import MirrorRule
-from datamodules.fit import StoredGrid
+from datamodules.stored_grid import StoredGrid
 from inference.ensemble import Ensemble, Member, fitted
-from inference.inputs import ImageInput, Origin, Scan
+from inference.inputs import ImageInput, Scan
 from inference.predictor import Job, Predictor, on_grid
 from inference.views import TestTimeViews
 from partial_labels.classes import ClassTable
@@ -142,14 +142,14 @@ def test_what_a_grid_crops_away_is_background_with_the_share_of_its_members():
     for ensemble, corner in ((same, [0.6, 0.3, 0.05, 0.05]), (other, [0.2, 0.15, 0.5])):
         for probs in (native(ensemble, Scan(image)), ensemble.probs(torch.from_numpy(image).float())[0]):
             assert probs[:, 0, 0].tolist() == pytest.approx(corner)
-        cropped = native(ensemble, Scan(image[..., 2:-2, 2:-2], origin=Origin((8, 8), "pad", (1.0, 1.0))))
+        cropped = native(ensemble, Scan(image[..., 2:-2, 2:-2], origin=small.place((8, 8))))
         assert cropped[:, 0, 0].tolist() == pytest.approx([1, *[0] * (len(corner) - 1)])  # by the store: for all
 
 
 def test_a_grid_s_rule_is_that_of_the_store():
     image = torch.arange(48.0).view(1, 1, 6, 8) / 48
-    assert fitted(image, (6, 8), "scale").equal(image)
-    padded = fitted(image, (8, 8), "pad")
+    assert fitted(image, StoredGrid((6, 8), "scale").place((6, 8))).equal(image)
+    padded = fitted(image, StoredGrid((8, 8), "pad").place((6, 8)))
     assert padded[..., 1:7, :].equal(image) and padded[..., [0, 7], :].eq(0).all()
 
 

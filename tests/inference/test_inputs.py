@@ -3,9 +3,11 @@ import pytest
 
 from datamodules.sources.volume import VolumeReader
 from inference.inputs import find_inputs
-from partial_labels.case_store import CaseRow, CaseStoreWriter, StoreHeader
+from partial_labels.case_table import CaseRow
+from partial_labels.case_writer import CaseStoreWriter
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
+from partial_labels.store_header import StoreHeader
 
 
 def test_two_cases_of_a_store_may_not_be_written_as_one(tmp_path):

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from partial_labels.case_store import CaseRow, CaseStore, CaseStoreWriter, StoreHeader
+from partial_labels.case_store import CaseStore
+from partial_labels.case_table import CaseRow
+from partial_labels.case_writer import CaseStoreWriter
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
+from partial_labels.store_header import StoreHeader
 from reports.pictures.canvas import Canvas
 from reports.pictures.known_slice import Slice, centre, choose_case, read_slice
 from reports.why import _as_background, _masked, draw_why, main

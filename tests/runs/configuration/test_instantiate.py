@@ -13,7 +13,7 @@ from jaxtyping import Float
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from partial_labels.case_store import CaseRow
+from partial_labels.case_table import CaseRow
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 from partial_labels.head import Head, SigmoidHead, SoftmaxHead
@@ -23,7 +23,7 @@ from runs.configuration.targets import accepts, fit
 
 SIGMOID = "partial_labels.head.SigmoidHead"
 TABLE = "partial_labels.classes.ClassTable"
-ROW = "partial_labels.case_store.CaseRow"
+ROW = "partial_labels.case_table.CaseRow"
 SGD = "torch.optim.SGD"
 
 
@@ -77,8 +77,8 @@ def test_the_path_of_a_part_is_found() -> None:
         "runs.cli.traceback",
         "runs.cli.run_cli",
         "datamodules.sources.challenge.json",
-        "partial_labels.case_store.open_memmap",
-        "partial_labels.case_store.shutil.rmtree",
+        "partial_labels.case_store.np.load",
+        "partial_labels.case_writer.shutil.rmtree",
         "partial_labels.classes.ClassTable.__init__",
         "partial_labels.head.SigmoidHead.__init__.__globals__",
         "runs.configuration.instantiate._build",
@@ -88,7 +88,7 @@ def test_the_path_of_a_part_is_found() -> None:
         "monai.networks.nets.HoVerNet",
         "monai.losses.PerceptualLoss",
         "partial_labels.array_file.ArrayFile",
-        "partial_labels.case_store.CaseStoreWriter",
+        "partial_labels.case_writer.CaseStoreWriter",
         "pytorch_lightning.callbacks.ModelCheckpoint",
         "pytorch_lightning.loggers.csv_logs.ExperimentWriter",
         "pytorch_lightning.loggers.MLFlowLogger",
@@ -199,7 +199,7 @@ def test_library_targets_are_checked_by_their_signature() -> None:
 @pytest.mark.usefixtures("_plain_classes")
 def test_build_passes_objects_untouched_and_gives_partials() -> None:
     table = ClassTable.from_foreground(["liver"])
-    made = build({"_target_": "partial_labels.case_store.StoreHeader", "name": "x", "size": [8, 8]}, classes=table)
+    made = build({"_target_": "partial_labels.store_header.StoreHeader", "name": "x", "size": [8, 8]}, classes=table)
     assert made.classes is table
     partial = build({"_target_": SIGMOID, "_partial_": True, "threshold": 0.3})
     assert isinstance(partial, functools.partial) and partial().threshold == 0.3
@@ -217,9 +217,9 @@ def test_build_gives_the_types_that_the_annotations_name() -> None:
 @pytest.mark.usefixtures("_plain_classes")
 def test_recursive_false_hands_over_plain_nodes(unchecked_shapes: None) -> None:
     inner = {"_target_": ROW, "name": "a", "group": "b", "volume": "c"}
-    node = {"_target_": "partial_labels.case_store.CaseTable", "rows": [inner, inner]}
-    assert build(node).rows == [CaseRow("a", "b", "c")] * 2
-    assert build(node | {"_recursive_": False}).rows == [inner, inner]
+    node = {"_target_": "partial_labels.case_table.CaseTable", "rows": [inner, inner]}
+    assert list(build(node)) == [CaseRow("a", "b", "c")] * 2
+    assert list(build(node | {"_recursive_": False})) == [inner, inner]
 
 
 @pytest.mark.usefixtures("_plain_classes")

@@ -1,4 +1,4 @@
-"""The 54 structures of the phantom, with the statistics that its slices shall have."""
+"""The 54 structures of challenge 165, shared by its reader and the phantom, whose slices shall have their figures."""
 
 from __future__ import annotations
 
@@ -90,8 +90,9 @@ STRUCTURES = (
     Structure("vertebrae_thoracic", 167, 952, 5, -40),
 )
 
-NAMES = tuple(structure.name for structure in STRUCTURES)
-STRUCTURE_ID = {name: number for number, name in enumerate(NAMES, start=1)}
+ANATOMY_NAMES = tuple(structure.name for structure in STRUCTURES)
+"""Names of classes 1 to 54 in the order of their ids; sides are the patient's."""
+STRUCTURE_ID = {name: number for number, name in enumerate(ANATOMY_NAMES, start=1)}
 """Ids in the full table, 1 to 54."""
 
 
@@ -101,12 +102,12 @@ def select_structures(names: Sequence[str] | None = None, min_pixels: int = 0) -
     Raises:
         InputError: If a name is unknown or given twice, or if nothing is left.
     """
-    wanted = NAMES if names is None else tuple(names)
-    unknown = sorted(set(wanted) - set(NAMES))
+    wanted = ANATOMY_NAMES if names is None else tuple(names)
+    unknown = sorted(set(wanted) - set(ANATOMY_NAMES))
     if unknown or len(set(wanted)) != len(wanted):
         culprits = unknown or sorted({name for name in wanted if wanted.count(name) > 1})
         fault = "unknown" if unknown else "named twice"
-        raise InputError(f"data.structures: {fault}: {', '.join(culprits)}; choose among {', '.join(NAMES)}")
+        raise InputError(f"data.structures: {fault}: {', '.join(culprits)}; choose among {', '.join(ANATOMY_NAMES)}")
     chosen = tuple(s for s in STRUCTURES if s.name in wanted and s.area >= min_pixels)
     if not chosen:
         raise InputError(f"data.min_pixels={min_pixels}: none of the {len(wanted)} structures is that large; lower it")

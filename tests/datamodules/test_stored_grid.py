@@ -6,7 +6,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from datamodules.fit import Placement, StoredGrid, fit_image, fit_label, to_native
+from datamodules.placement import Placement
+from datamodules.stored_grid import StoredGrid
 from partial_labels.batch import IGNORE
 from partial_labels.errors import InputError
 
@@ -25,7 +26,7 @@ SIDES = st.integers(16, 90)
     ],
 )
 def test_the_rule(source, size, fit, scaled, offset):
-    assert Placement.of(source, size, fit) == Placement(scaled, offset, size)
+    assert StoredGrid(size, fit).place(source) == Placement(source, scaled, offset, size)
 
 
 @pytest.mark.parametrize("fit", ["scale", "pad"])
@@ -34,16 +35,18 @@ def test_a_slice_of_the_stored_size_is_left_alone(fit):
     image = random.integers(0, 256, (20, 30)).astype(np.uint8)
     label = random.integers(0, 5, (20, 30)).astype(np.uint8)
     probs = torch.rand(3, 20, 30)
-    assert np.array_equal(fit_image(image, (20, 30), fit), image)
-    assert np.array_equal(fit_label(label, (20, 30), fit, IGNORE), label)
-    assert torch.equal(to_native(probs, 20, 30, fit), probs)
+    place = StoredGrid((20, 30), fit).place((20, 30))
+    assert not place.moves and StoredGrid((20, 31), fit).place((20, 30)).moves
+    assert np.array_equal(place.image(image), image)
+    assert np.array_equal(place.label(label), label)
+    assert torch.equal(place.native(probs), probs)
 
 
 def test_padding_is_black_and_ignored():
     image, label = np.full((10, 20), 7, np.int16), np.ones((10, 20), np.uint8)
     for fit, ends in (("scale", (4, 12)), ("pad", (3, 13))):
-        stored = fit_image(image, (16, 16), fit, fill=-1000)
-        ids = fit_label(label, (16, 16), fit, fill=IGNORE)
+        place = StoredGrid((16, 16), fit).place((10, 20))
+        stored, ids = place.image(image, fill=-1000), place.label(label)
         inside = np.zeros((16, 16), bool)
         inside[slice(*ends)] = True
         assert np.array_equal(stored, np.where(inside, 7, -1000))
@@ -52,12 +55,12 @@ def test_padding_is_black_and_ignored():
 
 def test_shrinking_does_not_alias():
     stripes = np.tile(np.array([0, 255, 0, 255, 0, 255, 0, 255], np.uint8), (64, 8))
-    assert np.ptp(fit_image(stripes, (16, 16), "scale")[:, 2:-2].astype(int)) <= 8
+    assert np.ptp(StoredGrid((16, 16), "scale").place((64, 64)).image(stripes)[:, 2:-2].astype(int)) <= 8
 
 
 def test_sixteen_bit_values_are_not_cut():
     image = np.linspace(-3000, 3000, 64 * 64).reshape(64, 64).astype(np.int16)
-    small = fit_image(image, (32, 32), "scale")
+    small = StoredGrid((32, 32), "scale").place((64, 64)).image(image)
     assert small.dtype == np.int16
     assert np.allclose(small[1:-1, 1:-1], image.reshape(32, 2, 32, 2).mean((1, 3))[1:-1, 1:-1], atol=40)
 
@@ -81,13 +84,13 @@ def test_the_round_trip_moves_nothing_by_half_a_pixel(height, width, size, fit, 
         spans.append(slice(start, start + seen // 2))
     box[tuple(spans)] = 1
 
-    stored = fit_label(box, size, fit, IGNORE)
-    image = fit_image(box * np.uint8(200), size, fit)
-    scale = np.array(Placement.of((height, width), size, fit).scaled) / (height, width)
+    place = StoredGrid(size, fit).place((height, width))
+    stored, image = place.label(box), place.image(box * np.uint8(200))
+    scale = np.array(place.scaled) / (height, width)
     assert np.abs(centre(stored == 1) - centre(image)).max() <= 0.5
 
     foreground = torch.from_numpy(stored == 1).float()
-    back = to_native(torch.stack([1 - foreground, foreground]), height, width, fit)
+    back = place.native(torch.stack([1 - foreground, foreground]))
     assert back.shape == (2, height, width)
     assert np.allclose(back.sum(0), 1, atol=1e-5)
     tolerance = 0.5 * max(1, 1 / scale.min())
@@ -100,8 +103,9 @@ def test_a_smooth_structure_comes_back_in_place(height, width, side):
     rows, columns = np.ogrid[:height, :width]
     blob = np.exp(-(((rows - height * 0.45) / (height / 8)) ** 2) - ((columns - width * 0.55) / (width / 8)) ** 2)
     image = np.rint(blob * 30000).astype(np.int16)
-    stored = fit_image(image, (side, side), "scale").astype(np.float32) / 30000
-    back = to_native(torch.stack([torch.from_numpy(1 - stored), torch.from_numpy(stored)]), height, width, "scale")
+    place = StoredGrid((side, side), "scale").place((height, width))
+    stored = torch.from_numpy(place.image(image).astype(np.float32) / 30000)
+    back = place.native(torch.stack([1 - stored, stored]))
     assert np.abs(centre(back[1]) - centre(blob)).max() <= 0.5
 
 
@@ -109,7 +113,7 @@ def test_a_smooth_structure_comes_back_in_place(height, width, side):
 @given(SIDES, SIDES, st.tuples(SIDES, SIDES), st.tuples(*[st.floats(0.4, 2.5)] * 2), st.floats(0, 1))
 def test_resampling_to_a_spacing_and_back_moves_nothing_by_half_a_pixel(height, width, size, zoom, at):
     """A box that lies within the crop comes back in its place, up to half a pixel of the coarser grid."""
-    place = Placement.of((height, width), size, "spacing", zoom)
+    place = StoredGrid(size, "spacing", (1.0, 1.0)).place((height, width), zoom)
     scale = np.array(place.scaled) / (height, width)
     box = np.zeros((height, width), np.uint8)
     spans = []
@@ -122,12 +126,11 @@ def test_resampling_to_a_spacing_and_back_moves_nothing_by_half_a_pixel(height, 
     box[tuple(spans)] = 1
     assume(box.sum() and min((spans[i].stop - spans[i].start) * scale[i] for i in (0, 1)) >= 2)
 
-    stored = fit_label(box, size, "spacing", IGNORE, zoom)
-    image = fit_image(box * np.uint8(200), size, "spacing", zoom=zoom)
+    stored, image = place.label(box), place.image(box * np.uint8(200))
     # a label's edges are rounded by up to half a pixel each, and the filter gives the image's a little more
     assert np.abs(centre(stored == 1) - centre(image)).max() <= 0.6
     foreground = torch.from_numpy(stored == 1).float()
-    back = to_native(torch.stack([1 - foreground, foreground]), height, width, "spacing", zoom)
+    back = place.native(torch.stack([1 - foreground, foreground]))
     assert back.shape == (2, height, width)
     assert np.allclose(back.sum(0), 1, atol=1e-5)
     assert (np.abs(centre(back[1]) - centre(box)) <= 0.5 * np.maximum(1, 1 / scale)).all()
@@ -144,15 +147,23 @@ def test_the_grid_says_what_is_wrong_with_it(unchecked_shapes):
         with pytest.raises(InputError, match=message):
             StoredGrid(*grid)
     with pytest.raises(InputError, match="a slice: no spacing is known"):
-        StoredGrid((8, 8), "spacing", (1.0, 1.0)).zoom(None, "a slice")
-    assert StoredGrid((8, 8), "spacing", (2.0, 1.0)).zoom((1.0, 3.0)) == (0.5, 3.0)
-    assert StoredGrid((8, 8), "scale").zoom(None) == (1.0, 1.0)
+        StoredGrid((8, 8), "spacing", (1.0, 1.0)).place((8, 8), None, "a slice")
+    assert StoredGrid((8, 8), "spacing", (2.0, 1.0)).place((8, 8), (1.0, 3.0)).scaled == (4, 24)
+
+
+def test_one_number_stands_for_both_sides():
+    assert StoredGrid.of(8, "pad") == StoredGrid.of([8, 8], "pad") == StoredGrid((8, 8), "pad")
+    assert StoredGrid.of((8, 6), "spacing", 2) == StoredGrid((8, 6), "spacing", (2.0, 2.0))
+    assert StoredGrid.of(8, "spacing", [2, 3]).spacing_mm == (2.0, 3.0)
+    for size in (0, (8, -1), [8, 8, 8]):
+        with pytest.raises(ValueError, match="give one side in pixels, or two"):
+            StoredGrid.of(size, "pad")
 
 
 def test_what_was_cropped_away_is_background():
     probs = torch.zeros(3, 8, 8)
     probs[2] = 1
-    back = to_native(probs, 12, 6, "pad")
+    back = StoredGrid((8, 8), "pad").place((12, 6)).native(probs)
     assert back[0, [0, 1, -2, -1]].eq(1).all()
     assert back[2, 2:-2].eq(1).all()
     assert back.sum(0).eq(1).all()
