@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from partial_labels.batch import HUMAN
 from partial_labels.case_store import CaseStore
 from partial_labels.case_table import CaseTable
 from partial_labels.errors import InputError
+from partial_labels.whole_file import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -69,15 +69,13 @@ class Split:
         partners: dict[int, list[str]] = {}
         for train, other in self.crossing:
             partners.setdefault(train, []).append(str(other))
-        unfinished = path.with_name(path.name + ".part")
-        with unfinished.open("w", newline="", encoding="utf-8") as file:
+        with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
             for i, (row, part) in enumerate(zip(cases, self.part, strict=True)):
                 shown = labels[i] if part == "train" else ""
                 cells = (row.name, row.group, row.volume, self.cluster[i], part, shown, " ".join(partners.get(i, [])))
                 writer.writerow(cells)
-        os.replace(unfinished, path)
 
     @classmethod
     def read(cls, path: Path, cases: CaseTable) -> Split:
@@ -94,6 +92,8 @@ class Split:
             part = np.array([row["part"] for row in rows])
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: no readable split ({error!r}); give the split.csv of a run") from error
+        if unknown := set(part.tolist()).difference(PARTS, ("",)):
+            raise InputError(f"{path}: no part is called {min(unknown)}; restore the file, or train again")
         if [row["name"] for row in rows] != [row.name for row in cases]:
             raise InputError(f"{path}: its cases are not those of the data; use the data that the run was trained on")
         return from_parts(part, cluster, crossing)

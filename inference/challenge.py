@@ -15,7 +15,7 @@ from datamodules.sources.label_csv import read_label_csv, write_label_csv
 from inference.inputs import ImageInput, Input
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
-from reports.files import replacing
+from partial_labels.whole_file import whole_file
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def write_submission(path: Path, labels: Sequence[Path], classes: ClassTable) ->
         raise InputError(f"{odd}: another size than {labels[0].name}; the challenge's images are all of one size")
     table = np.stack(maps).reshape(len(maps), -1)
     names = [one.name for one in labels]
-    with replacing(path) as temporary:
+    with whole_file(path) as temporary:
         write_label_csv(temporary, names, table)
         if not np.array_equal(read_label_csv(temporary, names, table.shape[1], 255), table):
             raise InputError(f"{path}: it does not read back as it was written; check the disk and write it again")

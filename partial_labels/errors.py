@@ -5,6 +5,9 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+CLAIMED = "claimed_run"
+"""Attribute of an exception that ended a run: the run's directory. What is refused before harms no run."""
+
 
 class InputError(ValueError):
     """Something that the user gave is wrong: a file, a row, a key.

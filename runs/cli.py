@@ -28,7 +28,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
-from partial_labels.errors import InputError, Interrupted, one_line
+from partial_labels.errors import CLAIMED, InputError, Interrupted, one_line
 from runs.configuration.targets import parameters, resolve, suggest
 from runs.quoting import typed_argument
 from runs.sweeps.sweep import SweepFailedError, isolated, resumed_arguments
@@ -67,6 +67,7 @@ def run_cli(main: Main, config_name: str, config_path: str = "conf") -> None:
     task = functools.wraps(main)(functools.partial(_run_job, main))
     main_thread = threading.current_thread() is threading.main_thread()
     terminate = signal.signal(signal.SIGTERM, _stop) if main_thread else None
+    unraisable, sys.unraisablehook = sys.unraisablehook, _ask_again
     try:
         sys.argv[1:] = resumed_arguments(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=config_path, config_name=config_name)(task)()
@@ -81,12 +82,15 @@ def run_cli(main: Main, config_name: str, config_path: str = "conf") -> None:
         print(f"{stopped}{again}", file=sys.stderr)
         sys.exit(128 + stopped.signum)  # what shells expect: 130 after Ctrl-C, 143 after SIGTERM
     except (*EXPECTED, HydraException, ValueError) as error:
+        if isinstance(error.__cause__, OSError) and "configure handler" in str(error):  # of the log file
+            error = error.__cause__
         mended = error if isinstance(error, (*EXPECTED, HydraException)) else _wrong_choice(_conf_of(main, config_path))
         if mended is None or _debug():
             raise
         _fail(mended)
         sys.exit(1)
     finally:
+        sys.unraisablehook = unraisable
         if terminate is not None:
             signal.signal(signal.SIGTERM, terminate)
 
@@ -94,6 +98,14 @@ def run_cli(main: Main, config_name: str, config_path: str = "conf") -> None:
 def _stop(signum: int, frame: FrameType | None) -> None:
     """Let SIGTERM unwind the stack, so that what is half done is cleaned up."""
     raise Interrupted(signum)
+
+
+def _ask_again(lost: sys.UnraisableHookArgs) -> None:
+    """Stop a moment later where Python had to drop what :func:`_stop` raised, as in a weak reference's callback."""
+    if isinstance(lost.exc_value, Interrupted):
+        threading.Timer(0.1, os.kill, (os.getpid(), lost.exc_value.signum)).start()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def explain(error: Exception) -> str:
@@ -131,7 +143,8 @@ def _run_job(main: Main, cfg: DictConfig) -> float | None:
     except Exception as error:
         expected = isinstance(error, EXPECTED) and not _debug()
         reason = explain(error) if isinstance(error, EXPECTED) else f"{type(error).__name__}: {_first_line(error)}"
-        _note_failure(reason)
+        if hasattr(error, CLAIMED):
+            _note_failure(reason)
         if not sweep and not expected:
             raise
         name = Path(HydraConfig.get().runtime.output_dir).name  # Hydra counts anew where a sweep goes on

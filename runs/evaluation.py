@@ -19,6 +19,7 @@ from runs.ensembles import Inference, load_all, load_for, plain
 from runs.evaluation_record import FILE, check_comparable, evaluation_record, finished_evaluation
 from runs.found import find_checkpoints
 from runs.hardware.device import settings_here
+from runs.hardware.interrupts import interruptible
 from runs.hardware.trainer import make_trainer
 from runs.stages.fitting import GIVEN
 from runs.trained_cases import warn_of_trained
@@ -98,7 +99,8 @@ def evaluate(
     output.mkdir(parents=True, exist_ok=True)
     callbacks = [build(node, output=str(output)) for node in report.values() if node is not None]
     runner = make_trainer(1, str(output), **settings(trainer), callbacks=callbacks)
-    runner.test(module, dataloaders=data.evaluation_loader(part), verbose=False)
+    with interruptible(runner):
+        runner.test(module, dataloaders=data.evaluation_loader(part), verbose=False)
     figures: dict[str, float] = module.figures
     write_json(output / "figures.json", figures)
     write_json(output / FILE, record | {"baseline": None if baseline is None else str(baseline.resolve())})

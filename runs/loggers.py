@@ -51,27 +51,26 @@ def build_loggers(cfg: DictConfig, steps: int | None = None) -> list[Logger]:
         if steps is not None and node["_target_"] == TENSORBOARD:
             further = {"purge_step": steps}
         if node["_target_"] == WANDB:
-            check_settings(node)
             resume = "allow" if steps is not None and node.get("mode") == "online" else None
             further = {"resume": resume, "config": OmegaConf.to_container(cfg, resolve=True)}
         loggers.append(build(node, **further))
     return loggers
 
 
-def check_settings(node: DictConfig) -> None:
-    """Refuse W&B settings that decide where data and keys go.
+def check_settings(cfg: DictConfig) -> None:
+    """Refuse W&B settings that decide where data and keys go, before anything is written.
 
     A configuration is handed on, and comes from others: it may neither hold a key nor name the server that gets it.
 
     Raises:
         InputError: Naming the setting and the environment variable that W&B reads instead.
     """
-    for key in node.get("settings") or {}:
-        if key not in SETTINGS:
-            raise InputError(
-                f"logger.wandb.settings.{key}: a configuration may set {', '.join(SETTINGS)}; "
-                f"for others set an environment variable, WANDB_{str(key).upper()}"
-            )
+    given = [key for node in nodes(cfg) if node.get("_target_") == WANDB for key in node.get("settings") or {}]
+    if refused := [str(key) for key in given if key not in SETTINGS]:
+        raise InputError(
+            f"logger.wandb.settings.{refused[0]}: a configuration may set {', '.join(SETTINGS)}; "
+            f"for others set an environment variable, WANDB_{refused[0].upper()}"
+        )
 
 
 def nodes(cfg: DictConfig) -> list[DictConfig]:

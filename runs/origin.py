@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
+from partial_labels.array_file import sha256
 from partial_labels.errors import InputError
 from runs.checkpoints.loading import write_json
+from runs.found import find_checkpoint
 from runs.hardware.device import device_name
 
 RECORD = "origin.json"
@@ -32,6 +34,7 @@ class Origin:
         numpy: Version.
         torch: Version.
         lightning: Version.
+        initial_weights: SHA-256 of ``init.checkpoint``; None without one, or where it is gone.
     """
 
     overrides: list[str]
@@ -41,6 +44,7 @@ class Origin:
     numpy: str
     torch: str
     lightning: str
+    initial_weights: str | None = None
 
     @classmethod
     def here(cls, cfg: DictConfig, overrides: list[str]) -> Origin:
@@ -54,6 +58,7 @@ class Origin:
             numpy=np.__version__,
             torch=torch.__version__,
             lightning=version("pytorch_lightning"),
+            initial_weights=sum_of(cfg.init.checkpoint),
         )
 
     def write(self, run_dir: Path) -> None:
@@ -74,9 +79,17 @@ class Origin:
 
     def differences(self, other: Origin) -> list[str]:
         """Return what the other one has instead, besides what was typed."""
-        names = [field.name for field in fields(self) if field.name != "overrides"]
+        names = [field.name for field in fields(self) if field.name not in ("overrides", "initial_weights")]
         pairs: list[tuple[str, Any, Any]] = [(name, getattr(self, name), getattr(other, name)) for name in names]
         return [f"{name} {mine} -> {its}" for name, mine, its in pairs if mine != its]
+
+
+def sum_of(checkpoint: str | None) -> str | None:
+    """Return the SHA-256 of a checkpoint, or of that of a run; None where there is none."""
+    try:
+        return None if checkpoint is None else sha256(find_checkpoint(Path(checkpoint)))
+    except (InputError, OSError):
+        return None
 
 
 def typed() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,7 +19,7 @@ from yaml import YAMLError
 from conf.schema import TrainConfig
 from partial_labels.errors import InputError, one_line
 from partial_labels.pseudo_store import FOLDER
-from runs.checkpoints.ledger import Entry, forget_after, newest_first, take_up
+from runs.checkpoints.ledger import LAST, Entry, forget_after, newest_first, take_up
 from runs.configuration.instantiate import check_saved
 from runs.found import run_to_resume
 from runs.metrics_csv import cut
@@ -31,6 +32,9 @@ OWN = ("resume", "resume_overrides", "debug")
 """Keys that are read from the command line also where a run is resumed."""
 IDENTITY = (*OWN, "paths", "logger")
 """Keys in which two configurations of the same job differ: where it runs, and the names that its loggers were given."""
+
+
+SEAL = "# sha256 of what follows: "
 
 
 class Continuation(NamedTuple):
@@ -60,6 +64,8 @@ def original(cfg: DictConfig) -> DictConfig:
     changed = changed_keys(cfg, saved, typed())
     for key in changed:
         OmegaConf.update(saved, key, OmegaConf.select(cfg, key), merge=False, force_add=True)
+    if "paths.cache" in changed:  # where the store lies; saved resolved
+        saved.data.cache = saved.paths.cache
     return taken_up(saved, run, changed, cfg.debug)
 
 
@@ -93,6 +99,24 @@ def taken_up(saved: DictConfig, run: Path, changed: Sequence[str], debug: bool) 
     return saved
 
 
+def sealed(text: str) -> str:
+    """Return the text of a configuration with the sum of what follows as its first line."""
+    return f"{SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
+
+
+def check_seal(path: Path) -> None:
+    """Refuse a configuration that is not what the run was begun with; one without a seal is let through.
+
+    Raises:
+        InputError: Naming the file.
+    """
+    first, _, text = path.read_text(encoding="utf-8").partition("\n")
+    if first.startswith(SEAL) and first != sealed(text).partition("\n")[0]:
+        raise InputError(
+            f"{path}: not what the run was begun with; restore it, and change keys by resume_overrides=[KEY] KEY=VALUE"
+        )
+
+
 def saved_config(run: Path) -> DictConfig:
     """Read the configuration that a run was begun with.
 
@@ -100,6 +124,7 @@ def saved_config(run: Path) -> DictConfig:
         InputError: If it cannot be read.
     """
     try:
+        check_seal(run / "config.yaml")
         written = OmegaConf.load(run / "config.yaml")
         check_saved(written, str(run / "config.yaml"))
         saved = OmegaConf.merge(OmegaConf.structured(TrainConfig), written)
@@ -226,6 +251,19 @@ def newest_intact(root: Path) -> Entry | None:
         names = ", ".join(f"{entry.stage}/{entry.name}" for entry in listed)
         raise InputError(f"{root}: every checkpoint is damaged ({names}); restore one, or start a new run")
     return None
+
+
+def refuse_other_weights(cfg: DictConfig, run: Path, here: Origin) -> None:
+    """Refuse to begin a stage with other weights than those that the run was begun with.
+
+    Raises:
+        InputError: Naming ``init.checkpoint``.
+    """
+    before = Origin.read(run).initial_weights
+    open_stages = [one for one in cfg.ssl.stages if not (run / "checkpoints" / one.name / LAST).exists()]
+    needed = any(stage.init == "scratch" for stage in open_stages)
+    if needed and before is not None and before != here.initial_weights:
+        raise InputError(f"init.checkpoint={cfg.init.checkpoint}: not what the run was begun with; restore that file")
 
 
 def warn_elsewhere(run: Path, here: Origin) -> None:

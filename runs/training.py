@@ -20,16 +20,17 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from conf.schema import TrainConfig
-from partial_labels.errors import InputError, Interrupted
+from partial_labels.errors import CLAIMED, InputError, Interrupted, one_line
 from partial_labels.memory import reset_peak_memory
+from partial_labels.whole_file import whole_file
 from runs.checkpoints.loading import write_json
 from runs.configuration.instantiate import build, check, check_extra_keys
 from runs.evaluation import evaluate, without_printing
 from runs.hardware import batch_size
 from runs.hardware.processes import end_exchange, leads, place_found, refuse_sweep
-from runs.loggers import build_loggers, name_runs
+from runs.loggers import build_loggers, check_settings, name_runs
 from runs.origin import Origin, typed
-from runs.resume import Continuation, find_continuation, warn_elsewhere
+from runs.resume import Continuation, find_continuation, refuse_other_weights, sealed, warn_elsewhere
 from runs.stages.fitted_stage import FittedStage
 from runs.stages.fitting import GIVEN, fit_stages, rehearse, seed_everything
 
@@ -49,12 +50,17 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     auto = batch_size.set_aside(cfg)
     check(cfg, given=GIVEN)
     refuse_sweep(cfg.trainer.get("devices", 1))
+    check_settings(cfg)
     if not leads():
         follow(cfg, auto)
+    if cfg.paths.record:
+        check_record(Path(cfg.paths.record))
     run_dir, resumed = Path(cfg.paths.run), cfg.resume is not None
     if resumed and (run_dir / "results.json").exists():
         log.warning("%s: the run is finished, there is nothing to resume", run_dir)
-        found: dict[str, Any] = json.loads((run_dir / "results.json").read_text(encoding="utf-8"))
+        found = read_results(run_dir / "results.json")
+        if cfg.paths.record and not Path(cfg.paths.record).exists():  # killed between the two
+            write_json(Path(cfg.paths.record), found)
         return found
     with claimed(run_dir, resumed), continuable(run_dir):
         seed_everything(cfg.seed)
@@ -75,6 +81,35 @@ def train(cfg: DictConfig) -> dict[str, Any]:
     if cfg.paths.record:
         write_json(Path(cfg.paths.record), results)
     return results
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Return what a finished run has measured.
+
+    Raises:
+        InputError: If the file is damaged.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        found["figures"]["last"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: damaged ({one_line(error)}); delete it and resume the run to measure again"
+        ) from error
+    return dict(found)
+
+
+def check_record(path: Path) -> None:
+    """Refuse to write over what is no record of a run.
+
+    Raises:
+        InputError: Naming the file.
+    """
+    try:
+        if path.exists():
+            read_results(path)
+    except InputError as error:
+        raise InputError(f"paths.record={path}: a file that is no record lies there; name another") from error
 
 
 def follow(cfg: DictConfig, auto: bool) -> NoReturn:
@@ -101,7 +136,9 @@ def begin(cfg: DictConfig, data: Any, run_dir: Path) -> Continuation:
 
 def go_on(cfg: DictConfig, run_dir: Path) -> Continuation:
     """Find where to go on, and keep what was changed for the next time."""
-    warn_elsewhere(run_dir, Origin.here(cfg, overrides()))
+    here = Origin.here(cfg, overrides())
+    refuse_other_weights(cfg, run_dir, here)
+    warn_elsewhere(run_dir, here)
     if cfg.resume_overrides:
         kept = cfg.copy()
         kept.resume, kept.resume_overrides = None, []
@@ -146,6 +183,9 @@ def claimed(run_dir: Path, resumed: bool = False) -> Iterator[None]:
         )
     try:
         yield
+    except Exception as error:
+        setattr(error, CLAIMED, run_dir)
+        raise
     finally:
         (folder / ".lock").unlink(missing_ok=True)
         os.close(lock)
@@ -169,8 +209,8 @@ def finishing_wandb() -> Iterator[None]:
 
 def save_config(cfg: DictConfig, run_dir: Path) -> None:
     """Write the resolved configuration in one rename."""
-    OmegaConf.save(cfg, run_dir / "config.yaml.part", resolve=True)
-    os.replace(run_dir / "config.yaml.part", run_dir / "config.yaml")
+    with whole_file(run_dir / "config.yaml") as temporary:
+        temporary.write_text(sealed(OmegaConf.to_yaml(cfg, resolve=True)), encoding="utf-8")
 
 
 def measure(cfg: DictConfig, data: Any, run_dir: Path, fitted: list[FittedStage]) -> dict[str, Any]:

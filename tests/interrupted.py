@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 
 import runs.stages.fitting
-from runs.resume import original
+from runs.resume import original, sealed
 from runs.training import train
 
 EVERY_STEP = "callbacks.checkpoints.every_minutes=1e-9"
@@ -90,7 +90,7 @@ def copied(root: Path, place: Path) -> Path:
     """Copy the folder of a run and its cache, so that the run is one that began in the other place."""
     shutil.copytree(root, place)
     saved = place / "run" / "config.yaml"
-    saved.write_text(saved.read_text().replace(str(root), str(place)))
+    saved.write_text(sealed(saved.read_text().partition("\n")[2].replace(str(root), str(place))))
     return place
 
 

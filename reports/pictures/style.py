@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import LayoutEngine
 
 from partial_labels.classes import Color
-from reports.files import replacing
+from partial_labels.whole_file import whole_file
 
 PAPER = "#ffffff"
 INK = "#22303c"
@@ -64,6 +64,6 @@ def bare(axes: Axes) -> None:
 
 def save(figure: Figure, path: Path) -> Path:
     """Write the figure as a PNG in one rename and return its path; equal figures give equal bytes."""
-    with replacing(path) as temporary:
+    with whole_file(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
     return path

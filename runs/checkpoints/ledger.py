@@ -8,6 +8,7 @@ places leaves some under a wrong name, never a wrong file.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -17,6 +18,8 @@ from pathlib import Path
 
 from partial_labels.array_file import sha256
 from partial_labels.errors import InputError
+
+log = logging.getLogger(__name__)
 
 LEDGER = "checkpoints.json"
 STAGE_NAME = re.compile(r"\w[\w.-]*")
@@ -134,6 +137,8 @@ def take_up(root: Path, chosen: Entry) -> Path:
     link(file, folder / NEXT)
     if best_file is not None:
         link(best_file, folder / BEST)
+    if best is not None and best_file is None:
+        log.warning("%s: damaged or gone; the best of the epochs to come takes its place", folder / BEST)
     kept = [best] if best is not None and best_file is not None else []
     write_ledger(root, [*earlier, *kept, replace(chosen, name=LAST)])
     link(folder / NEXT, folder / LAST)

@@ -17,6 +17,7 @@ from partial_labels.case_store import CaseStore
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
 from partial_labels.head import Head
+from partial_labels.whole_file import whole_file
 from runs.checkpoints.ledger import refuse_damaged
 from runs.configuration.instantiate import build, check_saved
 from runs.found import find_checkpoint
@@ -148,6 +149,5 @@ def check_size(network: Any, size: Sequence[int]) -> None:
 def write_json(path: Path, record: Any) -> None:
     """Write a JSON file in one rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

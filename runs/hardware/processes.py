@@ -7,11 +7,16 @@ the beginning. Each comes to ``train`` by itself, so each has to know which it i
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytorch_lightning as pl
 import torch.distributed as dist
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig
+from pytorch_lightning.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 
 from partial_labels.errors import InputError
 from runs.checkpoints.ledger import LAST
@@ -21,6 +26,18 @@ from runs.stages.fitted_stage import FittedStage
 def leads() -> bool:
     """Tell whether this is the first process, or the only one."""
     return int(getattr(rank_zero_only, "rank", 0)) == 0
+
+
+@contextmanager
+def together(trainer: pl.Trainer) -> Iterator[None]:
+    """End the processes that the first one has started when it fails: over NCCL they would wait for it for long."""
+    try:
+        yield
+    except Exception:
+        launcher = trainer.strategy.launcher
+        if trainer.world_size > 1 and isinstance(launcher, _SubprocessScriptLauncher):
+            launcher.kill(signal.SIGKILL)
+        raise
 
 
 def end_exchange() -> None:

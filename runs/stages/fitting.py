@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +23,8 @@ from runs.checkpoints.ledger import BEST, LAST
 from runs.checkpoints.loading import check_size, read_checkpoint, weights_of
 from runs.configuration.instantiate import build
 from runs.configuration.targets import parameters, resolve
-from runs.hardware.processes import leads
+from runs.hardware.interrupts import interruptible
+from runs.hardware.processes import leads, together
 from runs.quoting import typed_argument
 from runs.stages.fitted_stage import (
     ContinuousAxis,
@@ -65,7 +63,8 @@ def rehearse(cfg: DictConfig, data: Any, run_dir: Path) -> None:
     check_stages(cfg)
     for stage, epochs in zip(cfg.ssl.stages, epochs_of(cfg), strict=True):
         data.pools.check(list(stage.streams), stage.pseudo is not None, cfg.pseudo.complete_labeled)
-        module = build_module(cfg, stage, data)
+        resumed = (run_dir / "checkpoints" / stage.name / LAST).exists()
+        module = build_module(cfg, stage, data, resumed)
         try:
             module.make_optimizer(module.parameters())
         except ValueError as error:
@@ -122,7 +121,7 @@ def fit_stage(
     """Fit one stage after the others, from a checkpoint of its own where there is one."""
     pseudo = None if stage.pseudo is None else PseudoRound.open(run_dir / "pseudo" / stage.pseudo, data.opened)
     data.begin_stage(list(stage.streams), pseudo)
-    module = build_module(cfg, stage, data)
+    module = build_module(cfg, stage, data, resumed=checkpoint is not None)
     load_initial_weights(module, stage, earlier)
     trainer, progress = build_trainer(cfg, stage, epochs, run_dir, loggers, earlier)
     fit(trainer, module, data, checkpoint)
@@ -150,7 +149,7 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, checkpoint: 
         Interrupted: If the run was asked to stop.
     """
     try:
-        with same_signals():
+        with interruptible(trainer), together(trainer):
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except MisconfigurationException as error:
         raise InputError(one_line(error)) from error
@@ -170,29 +169,17 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, data: Any, checkpoint: 
             "a loader process was killed, perhaps for want of memory; continue with resume=, if need be with fewer: "
             "data.num_workers=0 resume_overrides=[data.num_workers]"
         ) from error
-    except SystemExit:
-        if not trainer.interrupted:
-            raise
-    if trainer.interrupted:
-        raise KeyboardInterrupt
 
 
-@contextmanager
-def same_signals() -> Iterator[None]:
-    """Put the handlers of signals back that a fit has changed; Lightning does so at the wrong moments."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for signum, handler in handlers.items():
-            signal.signal(signum, handler)
+def build_module(cfg: DictConfig, stage: DictConfig, data: Any, resumed: bool = False) -> Any:
+    """Build a stage's module with a fresh network for the classes of the data.
 
-
-def build_module(cfg: DictConfig, stage: DictConfig, data: Any) -> Any:
-    """Build a stage's module with a fresh network for the classes of the data."""
+    Args:
+        cfg: The composed configuration.
+        stage: The stage.
+        data: The DataModule, set up.
+        resumed: Whether a checkpoint of the stage brings the weights, so that ``init.checkpoint`` is not asked.
+    """
     store = data.opened
     head: Head = build(cfg.head)
     channels = store.header.channels
@@ -213,7 +200,7 @@ def build_module(cfg: DictConfig, stage: DictConfig, data: Any) -> Any:
         std=std,
         monitor=cfg.monitor,
     )
-    if stage.init == "scratch":
+    if stage.init == "scratch" and not resumed:
         begin_from(Init(**cfg.init), module)
     return module
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from partial_labels.errors import InputError
+from partial_labels.whole_file import whole_file
 from runs.quoting import quoted
 
 RECORD = "multirun.yaml"
@@ -66,10 +67,8 @@ def resumed_arguments(arguments: Sequence[str]) -> list[str]:
 
 def write_jobs(folder: Path, rows: Iterable[tuple[str, str, str]]) -> None:
     """Write the jobs of a sweep, for those who ask later what is missing: directory, what is typed, why it failed."""
-    part = folder / f".{JOBS}"
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(folder / JOBS) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([("job", "typed", "failure"), *rows])
-    os.replace(part, folder / JOBS)
 
 
 @contextmanager

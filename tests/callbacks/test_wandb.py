@@ -197,3 +197,12 @@ def test_an_agents_id_is_kept_as_text_whatever_number_it_resembles(slices_folder
 def test_numbers_out_of_range_are_refused(build):
     with pytest.raises(ValueError, match="=0: must be"):
         build()
+
+
+@pytest.mark.parametrize("setting", ["base_url=http://localhost:8765", "api_key=sekret", "x_extra_http_headers={a:b}"])
+def test_a_configuration_names_no_server_and_holds_no_key(slices_folder, setting):
+    cfg = small_run(slices_folder, "logger=wandb", f"+logger.wandb.settings.{setting}")
+    with pytest.raises(InputError, match=r"logger\.wandb\.settings\.\w+: a configuration may set .*WANDB_"):
+        train(cfg)
+    run = Path(cfg.paths.run)
+    assert not any(b"sekret" in path.read_bytes() for path in run.rglob("*") if path.is_file())

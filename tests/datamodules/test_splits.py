@@ -206,7 +206,11 @@ def test_a_split_of_other_data_is_refused(tmp_path):
     make_split(store).write(path, store.cases, np.array([0]))
     with pytest.raises(InputError, match="not those of the data"):
         Split.read(path, make_store(range(7)).cases)
-    path.write_text(path.read_text().replace("cluster", "clutter"))
+    text = path.read_text()
+    path.write_text(text.replace(",val,", ",wal,"))
+    with pytest.raises(InputError, match="no part is called wal; restore the file"):
+        Split.read(path, store.cases)
+    path.write_text(text.replace("cluster", "clutter"))
     with pytest.raises(InputError, match="no readable split"):
         Split.read(path, store.cases)
     with pytest.raises(InputError, match="no readable split"):

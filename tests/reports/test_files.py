@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import pytest
-
-from reports.files import blank, replacing, write_rows, write_text
+from reports.files import blank, write_rows, write_text
 
 
 def test_a_file_takes_the_place_of_the_old_one_and_leaves_nothing_beside_it(tmp_path):
@@ -12,15 +10,6 @@ def test_a_file_takes_the_place_of_the_old_one_and_leaves_nothing_beside_it(tmp_
     assert path.read_text(encoding="utf-8") == "nü"
     assert path.stat().st_mode & 0o777 == 0o644
     assert [p.name for p in path.parent.iterdir()] == ["page.html"]
-
-
-def test_a_failure_keeps_the_old_file_and_leaves_nothing_half_written(tmp_path):
-    path = write_text(tmp_path / "page.html", "old")
-    with pytest.raises(RuntimeError, match="killed"), replacing(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError("killed")
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
 
 
 def test_a_table_has_its_head_and_an_empty_cell_where_nothing_was_counted(tmp_path):

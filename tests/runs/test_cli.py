@@ -18,7 +18,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 
-from partial_labels.errors import InputError, Interrupted
+from partial_labels.errors import CLAIMED, InputError, Interrupted
 from runs.cli import run_cli
 
 
@@ -42,7 +42,10 @@ def main(cfg):
     if cfg.seed >= 5:
         Path(HydraConfig.get().runtime.output_dir, "config.yaml").write_text("a: 1")
         if cfg.seed > 5:
-            raise {6: InputError, 7: RuntimeError}[cfg.seed]("it broke")
+            error = {6: InputError, 7: RuntimeError, 8: InputError}[cfg.seed]("it broke")
+            if cfg.seed != 8:
+                setattr(error, CLAIMED, "begun")
+            raise error
     print("ran", cfg.seed)
 
 
@@ -138,6 +141,10 @@ def test_a_run_that_had_begun_keeps_why_it_failed_until_it_comes_to_its_end(app:
     assert note.read_text() == "it broke\n"
     run(app, "seed=7", "hydra.run.dir=begun")
     assert note.read_text() == "RuntimeError: it broke\n"
+    note.unlink()
+    run(app, "seed=8", "hydra.run.dir=begun")
+    assert not note.exists(), "what is refused before the run is the run's own does not concern it"
+    run(app, "seed=7", "hydra.run.dir=begun")
     run(app, "seed=5", "hydra.run.dir=begun")
     assert not note.exists()
 

@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 
 from lightning_modules.base import SegmentationModule
 from partial_labels.errors import InputError, Interrupted
-from runs.resume import original
+from runs.resume import original, sealed
 from runs.training import train
 from tests.configs import small_run
 from tests.interrupted import EVERY_STEP, At, Killed, assert_same_run, copied, doing, resumed, with_kills
@@ -213,11 +213,111 @@ def test_a_run_is_not_resumed_beside_itself(killed: Any) -> None:
     assert resumed(killed)["steps"] == 9
 
 
+def rewrite(cfg: Any, old: str, new: str) -> Path:
+    """Change the saved configuration of a run as one who made it would have written it."""
+    saved = Path(cfg.paths.run) / "config.yaml"
+    text = saved.read_text().partition("\n")[2]
+    assert old in text
+    saved.write_text(sealed(text.replace(old, new)))
+    return saved
+
+
 def test_the_source_must_be_the_same(killed: Any) -> None:
-    saved = Path(killed.paths.run) / "config.yaml"
-    saved.write_text(saved.read_text().replace("labeled_groups: null", "labeled_groups: 2"))
+    rewrite(killed, "labeled_groups: null", "labeled_groups: 2")
     with pytest.raises(InputError, match="its training cases are not those that the run was begun with"):
         resumed(killed)
+
+
+def test_a_changed_digit_of_the_configuration_is_told(killed: Any) -> None:
+    saved = Path(killed.paths.run) / "config.yaml"
+    saved.write_text(saved.read_text().replace("power: 0.9", "power: 0.7"))
+    with pytest.raises(InputError, match=r"config\.yaml: not what the run was begun with; restore it"):
+        resumed(killed)
+
+
+def test_a_saved_configuration_reads_nothing(killed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "sekret")
+    rewrite(killed, "experiment_name: ", "experiment_name: ${oc.env:WANDB_API_KEY} # ")
+    with pytest.raises(InputError, match=r"config\.yaml: experiment_name reads something from elsewhere"):
+        resumed(killed)
+    run = Path(killed.paths.run)
+    assert not any(b"sekret" in path.read_bytes() for path in run.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("stage", ["/etc", "..", "../other"])
+def test_a_list_of_checkpoints_names_files_of_its_own_folder(killed: Any, tmp_path: Path, stage: str) -> None:
+    path = Path(killed.paths.run) / "checkpoints" / "checkpoints.json"
+    listed = json.loads(path.read_text())
+    listed["checkpoints"].append(listed["checkpoints"][-1] | {"stage": stage})
+    path.write_text(json.dumps(listed))
+    with pytest.raises(InputError, match=r"checkpoints\.json: damaged \(no checkpoint is called"):
+        resumed(killed)
+
+
+def test_a_stage_is_called_as_its_folder(shared_slices: Path, tmp_path: Path) -> None:
+    cfg = small_run(shared_slices, *SHORT, root=tmp_path)
+    cfg.ssl.stages[0].name = f"{tmp_path}/elsewhere"
+    with pytest.raises(InputError, match="a stage gives a folder its name"):
+        train(cfg)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_best_checkpoint_that_is_damaged_is_told(killed: Any, caplog: pytest.LogCaptureFixture) -> None:
+    path = Path(killed.paths.run) / "checkpoints" / "checkpoints.json"
+    listed = json.loads(path.read_text())
+    for entry in listed["checkpoints"]:
+        if entry["name"] == "best.ckpt":
+            entry["sha256"] = 64 * "0"  # as if no file had this content any more
+    path.write_text(json.dumps(listed))
+    resumed(killed)
+    assert "best.ckpt: damaged or gone; the best of the epochs to come takes its place" in caplog.text
+
+
+def test_initial_weights_are_those_that_the_run_was_begun_with(shared_slices: Path, tmp_path: Path) -> None:
+    short = (*SHORT, "trainer.max_epochs=3")
+    first = small_run(shared_slices, *short, root=tmp_path / "first")
+    train(first)
+    given = tmp_path / "given.ckpt"
+    shutil.copy(Path(first.paths.run) / "checkpoints" / "supervised" / "last.ckpt", given)
+    options = (*short, "ssl=pretrain_finetune", f"init.checkpoint={given}")
+    alone, other = (small_run(shared_slices, *options, root=tmp_path / name) for name in ("alone", "other"))
+    train(alone)
+    with pytest.raises(Killed), doing(At("on_train_epoch_start", 2)):
+        train(other)
+    before = given.read_bytes()
+    shutil.copy(Path(first.paths.run) / "checkpoints" / "supervised" / "best.ckpt", given)
+    given.write_bytes(given.read_bytes() + b" ")
+    with pytest.raises(InputError, match=r"init\.checkpoint=.*given\.ckpt: not what the run was begun with"):
+        resumed(other)
+    given.write_bytes(before)
+    with pytest.raises(Killed), doing(At("on_train_epoch_start", 2)):
+        resumed(other)
+    resumed(other)
+    assert_same_run(other.paths.run, alone.paths.run)
+
+
+def test_the_cache_may_move(killed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.move(killed.paths.cache, tmp_path / "moved")
+    key = f"paths.cache={tmp_path / 'moved'}"
+    monkeypatch.setattr("runs.resume.typed", lambda: [key])
+    asked = OmegaConf.merge(killed, {"resume": killed.paths.run, "resume_overrides": ["paths.cache"]})
+    asked.paths.cache = str(tmp_path / "moved")
+    assert original(asked).data.cache == str(tmp_path / "moved")  # type: ignore[arg-type]
+
+
+def test_a_finished_run_gives_its_record_and_a_damaged_one_a_line(shared_slices: Path, tmp_path: Path) -> None:
+    cfg = small_run(shared_slices, *SHORT, f"paths.record={tmp_path}/record.json", root=tmp_path)
+    train(cfg)
+    (tmp_path / "record.json").unlink()  # as if killed between the two
+    resumed(cfg)
+    assert (tmp_path / "record.json").read_text() == (Path(cfg.paths.run) / "results.json").read_text()
+    (tmp_path / "record.json").write_text("a diary")
+    with pytest.raises(InputError, match=r"paths\.record=.*: a file that is no record lies there"):
+        resumed(cfg)
+    (tmp_path / "record.json").unlink()
+    (Path(cfg.paths.run) / "results.json").write_text("{")
+    with pytest.raises(InputError, match=r"results\.json: damaged"):
+        resumed(cfg)
 
 
 def test_other_surroundings_are_told(killed: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -228,9 +328,8 @@ def test_other_surroundings_are_told(killed: Any, caplog: pytest.LogCaptureFixtu
 
 
 def test_a_configuration_of_a_stranger_is_not_trusted(killed: Any) -> None:
-    saved = Path(killed.paths.run) / "config.yaml"
-    text = saved.read_text()
-    saved.write_text(text.replace("_target_: torch.optim.SGD", "_target_: os.system"))
+    saved = rewrite(killed, "_target_: torch.optim.SGD", "_target_: os.system")
+    text = saved.read_text().partition("\n")[2]
     with pytest.raises(InputError, match=r"'os\.system' may not be named"):
         resumed(killed)
     saved.write_text(text + "evil: !!python/object/apply:os.system [touch unpickled]\n")
