@@ -7,6 +7,7 @@ from typing import final
 
 import torch
 
+from augment.draws import send
 from partial_labels.batch import PartialLabelBatch
 from partial_labels.store_header import AXES
 
@@ -43,8 +44,8 @@ class MirrorRule:
     def apply(self, batch: PartialLabelBatch) -> PartialLabelBatch:
         """Mirror every image and label, and exchange the ids and the statuses of left and right."""
         dim = -2 if self.axis == "rows" else -1
-        swap = torch.tensor(self.swap, device=batch.label.device)
-        new_id = torch.arange(256, dtype=torch.uint8, device=batch.label.device)
+        swap, new_id = torch.tensor(self.swap), torch.arange(256, dtype=torch.uint8)
         new_id[: len(swap)] = swap.to(torch.uint8)
+        swap, new_id = send(swap, batch.label.device), send(new_id, batch.label.device)
         label = new_id[batch.label.flip(dim).int()]
         return batch._replace(image=batch.image.flip(dim), label=label, status=batch.status[:, swap])

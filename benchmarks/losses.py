@@ -24,12 +24,18 @@ SETTING = ("experiment=demo", "data=phantom_small", "data.source.num_slices=100"
 
 
 def network_pass(student: Any, image: Tensor) -> Callable[[], None]:
-    """Return a pass forward and, with random gradients of the logits, backward."""
-    gradients = [torch.randn_like(level) for level in student(image)]
+    """Return a pass forward and, with random gradients of the logits, backward; on a GPU in mixed precision."""
+
+    def levels() -> Sequence[Tensor]:
+        with torch.autocast(image.device.type, enabled=image.device.type == "cuda"):
+            logits: Sequence[Tensor] = student(image)
+        return logits
+
+    gradients = [torch.randn_like(level) for level in levels()]
 
     def step() -> None:
         student.zero_grad()
-        torch.autograd.backward(student(image), gradients)
+        torch.autograd.backward(levels(), gradients)
 
     return step
 

@@ -41,7 +41,9 @@ def step_of(network: nn.Module, image: Tensor) -> Callable[[], None]:
 
     def step() -> None:
         network.zero_grad()
-        torch.autograd.backward(list(loss(network(image), batch).values()))
+        with torch.autocast(image.device.type, enabled=image.device.type == "cuda"):
+            losses = list(loss(network(image), batch).values())
+        torch.autograd.backward(losses)
 
     return step
 

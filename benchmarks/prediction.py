@@ -8,7 +8,6 @@ at most 1 / 0.9 of the bare loop's). Below stands what the challenge's table of 
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import shutil
 import tempfile
@@ -33,6 +32,7 @@ from models.normalised import NormalisedNetwork
 from models.unet import UNet
 from partial_labels.classes import ClassTable
 from partial_labels.head import SigmoidHead
+from runs.hardware.device import find_place
 
 CLASSES = ClassTable.from_foreground(ANATOMY_NAMES)
 SUBMITTED = 500
@@ -57,13 +57,10 @@ def write_images(folder: Path, number: int, size: int) -> Tensor:
 
 def compare(root: Path, options: Any) -> dict[str, Cost]:
     """Predict and run the bare loop in turn."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device, autocast, dtype = find_place("auto", "auto", 1)
     member = make_member(options.width, options.size)
     ensemble = Ensemble([member]).to(device).eval()
     images = write_images(root / "images", options.slices, options.size)
-
-    def autocast() -> contextlib.AbstractContextManager[object]:
-        return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else contextlib.nullcontext()
 
     def bare() -> None:
         with torch.inference_mode(), autocast():
@@ -71,9 +68,7 @@ def compare(root: Path, options: Any) -> dict[str, Cost]:
                 image = images[start : start + options.batch].to(device).float() / 255
                 member.head.predict(member.network(image)).cpu()
 
-    prediction = Prediction(
-        ensemble, VolumeReader, Postprocess(), device, autocast, torch.float32, batch_size=options.batch
-    )
+    prediction = Prediction(ensemble, VolumeReader, Postprocess(), device, autocast, dtype, batch_size=options.batch)
     outputs = (root / f"out{number}" for number in itertools.count())
     return in_turn(
         {"bare": bare, "predict": lambda: prediction.run(root / "images", next(outputs), {})}, options.rounds

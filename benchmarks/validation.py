@@ -7,11 +7,13 @@ structures: the trainer's own validation with every figure of ``val/``, beside a
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 
 from benchmarks.measuring import in_turn, parser, print_costs, ratios, record
@@ -33,14 +35,19 @@ def parts_of(folder: Path, width: int, cases: int) -> Parts:
     return parts
 
 
-def inference(module: Any, loader: Callable[[], Iterable[ValidationBatch]]) -> Callable[[], None]:
-    """Return a loop that reads, predicts and keeps nothing."""
+def inference(trainer: pl.Trainer, module: Any, loader: Callable[[], Iterable[ValidationBatch]]) -> Callable[[], None]:
+    """Return a loop that reads, predicts and keeps nothing, on the Trainer's device and in its precision.
+
+    It has a network of its own: Lightning takes a module back to the CPU after every validation.
+    """
+    device = trainer.strategy.root_device
+    network = copy.deepcopy(module.monitored).to(device).eval()
 
     @torch.inference_mode()
     def run() -> None:
-        module.eval()
         for batch in loader():
-            module.head.predict(module.monitored(batch.seen.image.to(module.device))).cpu()
+            with trainer.precision_plugin.forward_context():
+                module.head.predict(network(batch.seen.image.to(device, non_blocking=True))).cpu()
 
     return run
 
@@ -55,14 +62,14 @@ def main() -> None:
         writer = next(one for one in trainer.callbacks if isinstance(one, PseudoLabelWriter))  # type: ignore[attr-defined]
         validation = in_turn(
             {
-                "bare inference": inference(module, data.val_dataloader),
+                "bare inference": inference(trainer, module, data.val_dataloader),
                 "validation": lambda: trainer.validate(module, datamodule=data, verbose=False),
             },
             options.rounds,
         )
         pseudo = in_turn(
             {
-                "bare inference": inference(module, data.filling_loader),
+                "bare inference": inference(trainer, module, data.filling_loader),
                 "pseudo-labels": lambda: writer.on_fit_end(trainer, module),
             },
             options.rounds,

@@ -6,6 +6,7 @@ import time
 from typing import Any, final
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback
 
 from partial_labels.memory import peak_memory_gb
@@ -35,6 +36,8 @@ class Cost(Callback):
     ) -> None:
         """Count the images, and stop the clock: validation follows the last batch."""
         self.images += len(batch.image)
+        if trainer.is_last_batch and pl_module.device.type == "cuda":  # the host runs ahead of it
+            torch.cuda.synchronize(pl_module.device)
         self.seconds = time.perf_counter() - self.started
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -65,7 +65,7 @@ class NonFiniteGuard(Callback):
             if not good:
                 raise InputError(f"the loss is not finite at step {step}, cases {case_ids.tolist()}; {advice(trainer)}")
         weights: list[Tensor] = [parameter for parameter in pl_module.parameters() if parameter.requires_grad]
-        if not bool(torch.stack([total.isfinite() for total in torch._foreach_norm(weights)]).all()):
+        if not bool(torch.stack(torch._foreach_norm(weights)).isfinite().all()):
             raise InputError(f"a weight is not finite after step {trainer.global_step}; {advice(trainer)}")
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
+from augment.draws import send
 from datamodules.dataset import TrainingCases
 from partial_labels.batch import PartialLabelBatch
 from partial_labels.case_store import CaseStore
@@ -34,9 +35,12 @@ class ResidentCases:
     def __init__(self, cases: TrainingCases, case_ids: NDArray[np.int64], device: torch.device) -> None:
         self.header = cases.store.header
         numbers = torch.from_numpy(np.unique(case_ids))
-        images, labels = [], []
-        for block in torch.split(numbers, self.BLOCK):
-            images.append(torch.from_numpy(cases.store.image(block.numpy())).to(device))
+        labels = []
+        for start, block in zip(range(0, len(numbers), self.BLOCK), torch.split(numbers, self.BLOCK), strict=True):
+            images = torch.from_numpy(cases.store.image(block.numpy()))
+            if start == 0:  # whole at once: to put blocks together would take twice the memory
+                self.images = images.new_empty((len(numbers), *images.shape[1:]), device=device)
+            self.images[start : start + len(block)] = images.to(device)
             labels.append(cases.read(block).label)
         status = [torch.from_numpy(cases.shown.status[numbers.numpy()])]
         weight = [torch.ones(len(numbers))]
@@ -44,13 +48,12 @@ class ResidentCases:
         place[numbers] = torch.arange(len(numbers))
         filled = place.clone()
         if cases.pseudo_round is not None:
-            filled[torch.from_numpy(cases.pseudo_round.case_ids)] = len(numbers) + torch.arange(
+            filled[torch.from_numpy(np.array(cases.pseudo_round.case_ids))] = len(numbers) + torch.arange(
                 len(cases.pseudo_round.case_ids)
             )
-            labels += [torch.from_numpy(np.asarray(cases.pseudo_round.labels))]
-            status += [torch.from_numpy(np.asarray(cases.pseudo_round.status))]
-            weight += [torch.from_numpy(np.asarray(cases.pseudo_round.weight))]
-        self.images = torch.cat(images)
+            labels += [torch.from_numpy(np.array(cases.pseudo_round.labels))]
+            status += [torch.from_numpy(np.array(cases.pseudo_round.status))]
+            weight += [torch.from_numpy(np.array(cases.pseudo_round.weight))]
         self.labels, self.status, self.weight = (torch.cat(parts).to(device) for parts in (labels, status, weight))
         self.places = torch.stack([place, filled]).to(device)
 
@@ -65,7 +68,7 @@ class ResidentCases:
         rows = self.places[0, case_ids]
         known = rows
         if any(completed):
-            known = torch.where(torch.tensor(completed, device=rows.device), self.places[1, case_ids], rows)
+            known = torch.where(send(torch.tensor(completed), rows.device), self.places[1, case_ids], rows)
         return PartialLabelBatch(
             image=self.header.intensities(self.images[rows]),
             label=self.labels[known],

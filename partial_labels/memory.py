@@ -20,8 +20,8 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory_gb() -> float:
-    """Return the most memory used since then: of the GPU where there is one, else of the process, 1e9 bytes."""
-    if torch.cuda.is_available():
+    """Return the most memory used since then: of the GPU where one was used, else of the process, 1e9 bytes."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated() / 1e9
     lines = STATUS.read_text().splitlines() if STATUS.exists() else []
     peaks = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")]

@@ -78,6 +78,7 @@ UNDERFLOW = "losses/softmax_reading.py"
         (("ssl=mean_teacher", "loss=marginal_exclusion", "consistency=kl"), UNDERFLOW),
         (("ssl=mean_teacher", "loss=dice_ce", "consistency=dice"), UNDERFLOW),
         (("ssl=teacher_student", "loss=masked", "pseudo=top_k", "pseudo.complete_labeled=true", LOW), None),
+        (("ssl=teacher_student", "loss=masked", "data.device_cache=true", "pseudo.complete_labeled=true", LOW), None),
         (("ssl=self_training", "loss=masked", "trainer.max_epochs=3", LOW), None),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
