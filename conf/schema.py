@@ -148,7 +148,7 @@ class EvaluateConfig:
         data: Another data set; null for the run's own, with the split written in its run directory.
         part: The cases to evaluate: ``val``, ``test``, ``train`` or ``all``.
         native: Compare on the source grid instead of the stored one.
-        nsd_tolerance_mm: Tolerance of the normalised surface Dice, in mm (pixels where no spacing is known).
+        nsd_tolerance_mm: Tolerance of the normalised surface Dice, in mm; where no spacing is known it is 1 pixel.
         threshold: Least probability of a class, in (0, 1); null for the one that the run decoded by.
         peak: Probability, from the threshold to below 1, that one pixel of an image must reach for its class to be
             drawn there; null likewise.

@@ -34,7 +34,7 @@ def surprise(logits: Float[Tensor, "B C H W"], target: Int64[Tensor, "B P"]) -> 
 def surprise_among(
     possible: Bool[Tensor, "B C"], logits: Float[Tensor, "B C H W"], target: Int64[Tensor, "B P"]
 ) -> Float[Tensor, "B P"]:
-    """Return the same under a softmax over the possible classes and the background, which always is.
+    """Return each pixel's surprise under a softmax over the possible classes and the background, always possible.
 
     Taken from :func:`surprise` it leaves ``-log`` of the summed probability of what is possible, by log-sum-exp: it
     neither overflows nor underflows.

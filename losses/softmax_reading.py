@@ -18,7 +18,11 @@ RARE = 1e-30
 
 
 class SoftmaxReading(NamedTuple):
-    """Surprises of the pixels and sums over them."""
+    """Surprises of the pixels and sums over them.
+
+    The marginal loss (Shi et al., MedIA 2021, arXiv:2007.03868) is the mean of ``surprise`` where a human drew a class
+    and of ``unexamined``, ``-log(p(background) + the sum of p over the UNKNOWN classes)``, elsewhere.
+    """
 
     batch: PartialLabelBatch
     evidence: Evidence

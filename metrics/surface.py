@@ -51,7 +51,7 @@ class SurfaceMetrics(Metric):
         self,
         class_names: Sequence[str],
         spacing_mm: Spacing = None,
-        tolerance_mm: float = 3.0,
+        tolerance_mm: float = 2.0,
         tolerance_px: float = 1.0,
     ) -> None:
         super().__init__()
