@@ -39,9 +39,9 @@ class Plan(NamedTuple):
 def plan(sides: Sequence[int], spacing_mm: Sequence[float]) -> Plan:
     """Return the stages that nnU-Net would give a two-dimensional patch.
 
-    Every axis is halved as long as at least four pixels of it remain afterwards, those of coarser pixels only after the finer ones have caught
-    up, and kernels grow from 1 to 3 along with them (Isensee et al., Nature Methods 2021, arXiv:1904.08128, online
-    methods). One axis alone is halved only where six remain.
+    Every axis is halved as long as at least four pixels of it remain afterwards, those of coarser pixels only after the
+    finer ones have caught up, and kernels grow from 1 to 3 along with them (Isensee et al., Nature Methods 2021,
+    arXiv:1904.08128, online methods). One axis alone is halved only where six remain.
 
     Args:
         sides: Rows and columns, in pixels.
