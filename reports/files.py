@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from partial_labels.errors import InputError, one_line
 from partial_labels.whole_file import whole_file
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Name the file of a run or an evaluation that does not hold what was written.
+
+    Raises:
+        InputError: With its name.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, IndexError, csv.Error) as error:
+        raise InputError(f"{path}: damaged ({one_line(error)[:120]}); restore it, or evaluate again") from error
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from metrics.figures import FIGURES
 from metrics.partial_dice import ClassRow
-from reports.files import blank, write_rows
+from reports.files import blank, reading, write_rows
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def write_class_table(rows: Sequence[ClassRow], path: Path) -> Path:
 
 def read_class_table(path: Path) -> list[ClassRow]:
     """Read what :func:`write_class_table` wrote."""
-    with path.open(newline="", encoding="utf-8") as file:
+    with reading(path), path.open(newline="", encoding="utf-8") as file:
         return [
             ClassRow(
                 name=row["name"],

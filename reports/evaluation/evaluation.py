@@ -19,6 +19,7 @@ from metrics.partial_dice import ClassRow
 from metrics.reliability import Bin
 from partial_labels.classes import ClassTable
 from partial_labels.errors import InputError
+from reports.files import reading
 from reports.pictures.case_gallery import ShownCase, read_gallery
 from reports.tables import read_class_table
 
@@ -135,7 +136,7 @@ class Evaluation:
         path = self.folder / name
         if not path.is_file():
             return []
-        with path.open(newline="", encoding="utf-8") as file:
+        with reading(path), path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
 
 

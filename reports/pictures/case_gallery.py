@@ -14,7 +14,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from partial_labels.classes import ClassTable
-from reports.files import write_text
+from reports.files import reading, write_text
 from reports.pictures.canvas import Canvas, ids_in
 from reports.pictures.panels import Panel, predicted_picture, shown_picture, truth_picture, unknown_names
 
@@ -75,7 +75,8 @@ def write_gallery(cases: Sequence[tuple[str, Panel, Mapping[int, float]]], class
 def read_gallery(folder: Path) -> list[ShownCase]:
     """Read what :func:`write_gallery` wrote; nothing where it drew no case."""
     path = folder / "cases.json"
-    return [ShownCase(**one) for one in json.loads(path.read_text(encoding="utf-8"))] if path.is_file() else []
+    with reading(path):
+        return [ShownCase(**one) for one in json.loads(path.read_text(encoding="utf-8"))] if path.is_file() else []
 
 
 def save_picture(rgb: Float[np.ndarray, "h w 3"], path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from partial_labels.pseudo_store import find_rounds
 from reports import document
 from reports.evaluation.page import write_evaluation_page
+from reports.files import reading
 from reports.run import sections
 from reports.run.curves import stage_starts
 from reports.run.curves_picture import draw_curves
@@ -27,7 +28,8 @@ def write_run_page(run_dir: str | Path) -> Path:
         run_dir: The directory of a finished run.
     """
     run = Path(run_dir)
-    results: dict[str, Any] = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    with reading(run / "results.json"):
+        results: dict[str, Any] = json.loads((run / "results.json").read_text(encoding="utf-8"))
     draw_curves(run / "metrics.csv", run / "curves.png", stage_starts(results["stages"]))
     last = run / "evaluation" / "last"
     for name in ("classes.csv", "panels.png", "attention.png"):

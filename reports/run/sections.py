@@ -11,6 +11,7 @@ from typing import Any
 from metrics.figures import LOGGED
 from reports import document
 from reports.document import Section
+from reports.files import reading
 from reports.tables import cell_text, class_columns, read_class_table
 
 PICTURES = (
@@ -82,9 +83,9 @@ def split_section(split_csv: Path) -> list[Section]:
 
 def split_sizes(path: Path) -> dict[str, dict[str, int]]:
     """Count the cases, groups and volumes of each part in ``split.csv``."""
-    with path.open(newline="", encoding="utf-8") as file:
+    with reading(path), path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    parts = Counter(row["part"] for row in rows if row["part"])
+        parts = Counter(row["part"] for row in rows if row["part"])
     sizes: dict[str, dict[str, int]] = {}
     for part, cases in parts.items():
         mine = [row for row in rows if row["part"] == part]
@@ -103,9 +104,9 @@ def evaluation_section(run: Path, pages: Sequence[Path]) -> list[Section]:
 
 def pseudo_label_section(stage: str, folder: Path) -> Section:
     """Show what a stage's teacher filled in: figures per class, and the surest and least sure cases."""
-    with (folder / "quality.csv").open(newline="", encoding="utf-8") as file:
+    with reading(folder / "quality.csv"), (folder / "quality.csv").open(newline="", encoding="utf-8") as file:
         header, *rows = list(csv.reader(file))
-    texts = [[row[0], *(cell_text(float(cell)) if "." in cell else cell or "-" for cell in row[1:])] for row in rows]
+        texts = [[row[0], *(cell_text(float(one)) if "." in one else one or "-" for one in row[1:])] for row in rows]
     body = document.table([title.replace("_", " ") for title in header], texts)
     if (folder / "panels.png").is_file():
         body += document.picture(folder / "panels.png", f"pseudo-labels of {stage}")
