@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -76,3 +79,16 @@ def check_settings(cfg: DictConfig) -> None:
 def nodes(cfg: DictConfig) -> list[DictConfig]:
     """Return the loggers' nodes; between them stand values that they read."""
     return [node for node in cfg.logger.values() if OmegaConf.is_dict(node)]
+
+
+@contextmanager
+def finishing_wandb() -> Iterator[None]:
+    """End the W&B run that a fit began, with its exit code; left open, it would take in the next job of a sweep."""
+    failed = 1
+    try:
+        yield
+        failed = 0
+    finally:
+        wandb: Any = sys.modules.get("wandb")  # importing it takes a second that other loggers need not wait
+        if wandb is not None and wandb.run is not None:
+            wandb.finish(exit_code=failed)

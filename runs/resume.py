@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,6 +23,7 @@ from runs.configuration.instantiate import check_saved
 from runs.found import run_to_resume
 from runs.metrics_csv import cut
 from runs.origin import Origin, typed
+from runs.run_directory import check_seal
 from runs.stages.fitted_stage import RECORD, FittedStage
 
 log = logging.getLogger(__name__)
@@ -32,9 +32,6 @@ OWN = ("resume", "resume_overrides", "debug")
 """Keys that are read from the command line also where a run is resumed."""
 IDENTITY = (*OWN, "paths", "logger")
 """Keys in which two configurations of the same job differ: where it runs, and the names that its loggers were given."""
-
-
-SEAL = "# sha256 of what follows: "
 
 
 class Continuation(NamedTuple):
@@ -97,24 +94,6 @@ def taken_up(saved: DictConfig, run: Path, changed: Sequence[str], debug: bool) 
     if saved.trainer.get("threads") is None:
         saved.trainer.threads = Origin.read(run).threads
     return saved
-
-
-def sealed(text: str) -> str:
-    """Return the text of a configuration with the sum of what follows as its first line."""
-    return f"{SEAL}{hashlib.sha256(text.encode()).hexdigest()}\n{text}"
-
-
-def check_seal(path: Path) -> None:
-    """Refuse a configuration that is not what the run was begun with; one without a seal is let through.
-
-    Raises:
-        InputError: Naming the file.
-    """
-    first, _, text = path.read_text(encoding="utf-8").partition("\n")
-    if first.startswith(SEAL) and first != sealed(text).partition("\n")[0]:
-        raise InputError(
-            f"{path}: not what the run was begun with; restore it, and change keys by resume_overrides=[KEY] KEY=VALUE"
-        )
 
 
 def saved_config(run: Path) -> DictConfig:

@@ -22,7 +22,7 @@ EPOCHS = 6
 def at_work(folder):
     """Hold a run directory as ``train.py`` does, in a process of its own, for a lock bars no one in the process."""
     code = (
-        "import sys; from pathlib import Path; from runs.training import claimed\n"
+        "import sys; from pathlib import Path; from runs.run_directory import claimed\n"
         "with claimed(Path(sys.argv[1]), resumed=True): print(flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(folder)]

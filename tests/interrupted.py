@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 
 import runs.stages.fitting
-from runs.resume import original, sealed
+from runs.resume import original
+from runs.run_directory import sealed
 from runs.training import train
 
 EVERY_STEP = "callbacks.checkpoints.every_minutes=1e-9"

@@ -114,7 +114,7 @@ class Run:
 
     @property
     def running(self) -> bool:
-        """Whether a process is at work on it: it holds the lock of ``runs.training.claimed``."""
+        """Whether a process is at work on it: it holds the lock of ``runs.run_directory.claimed``."""
         return is_locked(self.path / "checkpoints" / ".lock")
 
     @property

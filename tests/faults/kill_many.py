@@ -78,7 +78,7 @@ def main() -> None:
     """Kill each strategy's share of the processes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50, help="in all")
-    parser.add_argument("--longest", type=float, default=3.0, help="seconds before a kill, at most")
+    parser.add_argument("--longest", type=float, help="seconds before a kill, at most; default: a sixth of a run")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -88,10 +88,12 @@ def main() -> None:
         for number, ssl in enumerate(STRATEGIES):
             whole, parts = (composed(Path(folder) / ssl / name, *SMALL, f"ssl={ssl}") for name in ("whole", "parts"))
             whole.paths.cache = parts.paths.cache = folder
+            begun = time.monotonic()
             train(whole)
+            longest = options.longest or (time.monotonic() - begun) / 6
             share = options.kills // len(STRATEGIES)
             begun = time.monotonic()
-            kills = kill_at_random(parts, share, options.longest, options.seed + number)
+            kills = kill_at_random(parts, share, longest, options.seed + number)
             assert_same_run(parts.paths.run, whole.paths.run)
             print(f"{ssl}: {kills} kills, {time.monotonic() - begun:.0f} s, the same to the bit", flush=True)
 

@@ -19,7 +19,8 @@ from omegaconf import OmegaConf
 
 from lightning_modules.base import SegmentationModule
 from partial_labels.errors import InputError, Interrupted
-from runs.resume import original, sealed
+from runs.resume import original
+from runs.run_directory import sealed
 from runs.training import train
 from tests.configs import small_run
 from tests.interrupted import EVERY_STEP, At, Killed, assert_same_run, copied, doing, resumed, with_kills

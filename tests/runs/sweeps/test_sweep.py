@@ -20,8 +20,8 @@ from partial_labels.errors import InputError
 from reports.results_table import markdown_table, read_results
 from runs.origin import Origin
 from runs.resume import continued
+from runs.run_directory import save_config
 from runs.sweeps.sweep import isolated, resumed_arguments
-from runs.training import save_config
 from tests.command_line import SMALL, shell
 from tests.configs import CONF
 
