@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 from pytorch_lightning.callbacks import Callback
 
-from partial_labels.errors import InputError, one_line
+from partial_labels.errors import InputError, Interrupted, one_line
 from runs.quoting import quoted
 from runs.sweeps.sweep import isolated
 from runs.training import train
@@ -118,6 +118,8 @@ class Objective:
         try:
             with isolated():
                 results = train(cfg)
+        except Interrupted as error:  # the search goes on by the command that began it, not this trial
+            raise Interrupted(error.signum) from error
         finally:
             TrialReport.running = None
         return float(results["figures"]["last"].get(cfg.monitor.removeprefix("val/"), "nan"))

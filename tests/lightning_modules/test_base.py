@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from lightning_modules.base import SegmentationModule
+from lightning_modules.mean_teacher import MeanTeacherModule
 from lightning_modules.schedules import ConstantSchedule
 from lightning_modules.supervised import SupervisedModule
+from lightning_modules.teacher_student import TeacherStudentModule
 from losses.masked import MaskedBCE, MaskedDice
 from losses.weighted_sum import WeightedSum
 from models.unet import UNet
@@ -59,6 +61,7 @@ def test_the_class_table_is_in_the_checkpoint_as_plain_values():
     assert ClassTable.from_json(checkpoint["classes"]) == CLASSES
 
 
-def test_strategies_do_not_override_the_training_step():
-    assert inspect.isabstract(SegmentationModule)
-    assert "training_step" not in vars(SupervisedModule)
+@pytest.mark.parametrize("strategy", [SupervisedModule, TeacherStudentModule, MeanTeacherModule])
+def test_strategies_do_not_override_the_training_step(strategy):
+    assert inspect.isabstract(SegmentationModule) and issubclass(strategy, SegmentationModule)
+    assert strategy.training_step is SegmentationModule.training_step

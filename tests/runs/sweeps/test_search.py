@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 
 import tune
 from conf.schema import TuneConfig, register
-from partial_labels.errors import InputError
+from partial_labels.errors import InputError, Interrupted
 from runs.sweeps import trial as one_trial
 from runs.sweeps.search_space import default_values, grid_of, read_space
 from tests.command_line import SMALL, shell
@@ -139,6 +139,14 @@ def test_an_interrupted_trial_is_replaced(command, tmp_path):
     assert command(interrupted, "tune.trials=2") == 130
     assert command(peak, "tune.trials=2") == 0
     assert [row["state"] for row in trials(tmp_path)] == ["fail", "complete", "complete"]
+
+
+def test_a_stopped_search_does_not_send_to_its_trial(command, capsys):
+    def stopped(cfg):
+        raise Interrupted(15, Path(cfg.paths.run))
+
+    assert command(stopped, "tune.trials=2") == 143
+    assert "interrupted by SIGTERM" in (said := capsys.readouterr().err) and "resume=" not in said
 
 
 def test_a_grid_is_walked_once(command, tmp_path):
