@@ -48,11 +48,12 @@ def count_pairs(
         raise ValueError(f"num_classes={num_classes}: must lie in 1 to {MAX_CLASSES}")
     if not label.numel():
         return torch.zeros(len(label), num_classes + 1, num_classes, dtype=torch.int64, device=label.device)
-    if int(prediction.amax()) >= num_classes:
-        raise ValueError(f"prediction holds class {int(prediction.amax())}; there are {num_classes}")
     beyond = label - num_classes  # below zero uint8 wraps around, so that only ids of no class come out small
-    if int(beyond.amin()) < UNSURE - num_classes:
-        raise ValueError(f"label holds class {int(beyond.amin()) + num_classes}; there are {num_classes}")
+    highest, lowest = torch.stack([prediction.amax(), beyond.amin()]).tolist()  # a device is asked once
+    if highest >= num_classes:
+        raise ValueError(f"prediction holds class {highest}; there are {num_classes}")
+    if lowest < UNSURE - num_classes:
+        raise ValueError(f"label holds class {lowest + num_classes}; there are {num_classes}")
     count = _count_numpy if label.device.type == "cpu" else _count_device
     return count(label.flatten(1), prediction.flatten(1), num_classes)
 
@@ -84,7 +85,8 @@ def _count_device(
 ) -> Int64[Tensor, "B R C"]:
     """Count all images in one call, each with bins of its own."""
     image = torch.arange(len(label), device=label.device)[:, None]
-    key = (image * ROWS + label) * num_classes + prediction
-    counts = torch.bincount(key.flatten(), minlength=len(label) * ROWS * num_classes)
+    key = ((image * ROWS + label) * num_classes + prediction).flatten()
+    counts = key.new_zeros(len(label) * ROWS * num_classes)
+    counts.scatter_add_(0, key, torch.ones_like(key))  # bincount would ask for the range of its keys
     rows = counts.view(len(label), ROWS, num_classes)
     return torch.cat([rows[:, :num_classes], rows[:, UNSURE, None]], dim=1)
